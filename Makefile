@@ -1,0 +1,58 @@
+# Every target makes its own environment: .venv is created when it is missing, and synced when the lock, the project or this file changed.
+
+UV_VERSION := 0.13.8
+PYTHONS := python3.12 python3.13 python3.11 python3 python
+BIN := .venv/bin
+SYNCED := .venv/.synced
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test test-services demo bench clean
+
+help:  ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
+setup: $(SYNCED)  ## make .venv from the lock
+
+# A shim on PATH may not run, and Debian's python3 may lack ensurepip, so each candidate is asked to do what we need of it.
+$(SYNCED): pyproject.toml uv.lock Makefile
+	@usable='import ensurepip, venv, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'; \
+	if ! $(BIN)/python -c "$$usable" 2>/dev/null; then \
+	  for candidate in $(PYTHONS); do \
+	    if $$candidate -c "$$usable" 2>/dev/null; then python=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$${python:-}" ]; then \
+	    echo "No usable Python: tried $(PYTHONS), and none is 3.11, 3.12 or 3.13 with venv and ensurepip." >&2; \
+	    echo "Install one (on Debian and Ubuntu the package is python3-venv), or name it: make setup PYTHONS=/path/to/python3.12" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Making .venv with $$($$python --version)"; \
+	  $$python -m venv --clear .venv; \
+	fi
+	@$(BIN)/uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION) " || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
+	@echo "Syncing .venv with uv.lock (the first time downloads about 1 GB)"
+	@UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --no-python-downloads --python $(BIN)/python --all-groups --all-extras
+	@touch $@
+
+check: $(SYNCED)  ## lint, format, types, layers
+	@$(BIN)/uv lock --check --offline -qq || { echo "uv.lock does not match pyproject.toml: run $(BIN)/uv lock" >&2; exit 1; }
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: $(SYNCED)  ## every test that needs no system packages
+	$(BIN)/pytest -q -m "not slow and not bench and not services" tests
+
+test-services: $(SYNCED)  ## the tests that need servers
+	@$(BIN)/pytest -q -m services tests; status=$$?; \
+	if [ $$status -eq 5 ]; then echo "No test needs a service yet."; else exit $$status; fi
+
+demo: $(SYNCED)  ## train a small digits model and score real handwritten digits with it
+	@$(BIN)/python dags/demo
+
+bench: $(SYNCED)  ## measure the speed promises
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove everything that is not the source
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .batchinfer
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+"""Scheduled batch scoring on Apache Airflow, and the same engine without it.
+
+Importing this package loads nothing but itself (PEP 562): a DAG file is parsed every few seconds, so each public name is
+imported the first time it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_batchinfer.datasets import FileDataset
+    from airflow_batchinfer.planning.config import ParallelRunConfig
+    from airflow_batchinfer.workspace import Workspace
+
+__version__ = "0.1.0"
+__all__ = ["FileDataset", "ParallelRunConfig", "Workspace"]
+
+_HOMES = {
+    "FileDataset": "airflow_batchinfer.datasets",
+    "ParallelRunConfig": "airflow_batchinfer.planning.config",
+    "Workspace": "airflow_batchinfer.workspace",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
