@@ -1,0 +1,57 @@
+"""From a URL to a store, for the storages whose create is known to be atomic; and to a plain file system for the rest.
+
+A workspace needs the former. Inputs are only read, so they may lie on anything that fsspec opens.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.core import split_protocol
+
+from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.storage.local import LocalStore
+from airflow_batchinfer.storage.remote import RemoteStore
+from airflow_batchinfer.storage.store import Store
+
+# pipe_file(mode="create") is one conditional request there, not a look and then a write.
+ATOMIC_PROTOCOLS = frozenset({"memory", "s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
+_EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "gs": "gcs", "gcs": "gcs"}
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL or path is on this machine's own file system."""
+    return split_protocol(url)[0] in (None, "", "file", "local")
+
+
+def local_path(url: str) -> Path:
+    """The absolute path behind a local URL."""
+    return Path(split_protocol(url)[1]).expanduser().absolute()
+
+
+def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401 - fsspec's own
+    """The file system behind a URL and the path on it, or an error that says what to install."""
+    protocol = split_protocol(url)[0] or "file"
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        remedy = f"install airflow-batchinfer[{extra}]" if extra else "install the fsspec package for it"
+        raise ConfigError(f"{url}: no support for {protocol}:// is installed: {remedy} ({error})") from error
+    except ValueError as error:
+        raise ConfigError(f"{url}: {error}") from error
+    return fs, path
+
+
+def open_store(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's own
+    """A folder in which files can be created atomically."""
+    if is_local(url):
+        return LocalStore(local_path(url))
+    protocol = str(split_protocol(url)[0])
+    if protocol not in ATOMIC_PROTOCOLS:
+        raise ConfigError(
+            f"{url}: {protocol}:// cannot create a file atomically, so two nodes could score the same mini-batch. "
+            "Inputs may stay there; put the workspace and the output on local disk, S3, Azure or GCS"
+        )
+    fs, root = open_file_system(url, **options)
+    return RemoteStore(fs, root)

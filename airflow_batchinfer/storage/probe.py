@@ -1,0 +1,40 @@
+"""Does a folder keep its word? Asked once before a job is put there, since everything stands on it."""
+
+from uuid import uuid4
+
+from airflow_batchinfer.errors import ConfigError, StorageError
+from airflow_batchinfer.storage.store import Store
+
+REMEDY = "Inputs may stay there; put the workspace on local disk, S3, Azure or GCS"
+
+
+def probe(store: Store) -> None:
+    """Raise a ConfigError unless create is exclusive, and what was written can be read, replaced, listed and deleted."""
+    folder = f".probe-{uuid4().hex}"
+    try:
+        fault = _fault(store, folder)
+        store.delete(folder)
+    except (StorageError, OSError) as error:
+        raise ConfigError(f"the workspace {store.url} cannot be used: {error}") from error
+    if fault:
+        raise ConfigError(f"the workspace {store.url} is not safe: {fault}. {REMEDY}")
+
+
+def _fault(store: Store, folder: str) -> str | None:
+    path = f"{folder}/file"
+    store.create(path, b"first")
+    try:
+        store.create(path, b"second")
+    except FileExistsError:
+        pass
+    else:
+        return "a file was created over one that existed"
+    if store.read(path) != b"first":
+        return "what was written is not what is read"
+    with store.writer(path) as stream:
+        stream.write(b"third")
+    if store.read(path, 1, 3) != b"hi":
+        return "a replaced file still reads as it was"
+    if list(store.find(folder)) != [path]:
+        return "a file just written is not listed"
+    return None

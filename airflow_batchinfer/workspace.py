@@ -1,0 +1,69 @@
+"""Which folder holds what, on any storage. Nothing here reads or decides; it only names places.
+
+models/<name>/<version>/   jobs/<fingerprint>-<n>/   pins/<dag_id>/<run_id>/<step>.json   outputs/...
+"""
+
+import os
+from typing import Any
+from urllib.parse import quote
+
+from airflow_batchinfer.storage import Store, open_store, probe
+
+ENVIRONMENT_VARIABLE = "BATCHINFER_WORKSPACE"
+DEFAULT_FOLDER = ".batchinfer"
+
+
+class Workspace:
+    """The root that holds models, datasets, jobs and services."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @classmethod
+    def at(cls, url: str | None = None, **options: Any) -> "Workspace":  # noqa: ANN401 - fsspec's own
+        """Open the workspace at a URL, or at $BATCHINFER_WORKSPACE, or in the current folder; it must pass the probe."""
+        store = open_store(url or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER, **options)
+        probe(store)
+        return cls(store)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.store.url
+
+
+class JobFolder:
+    """The places inside one job's folder."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.root = f"jobs/{job}"
+        self.job_file = f"{self.root}/job.json"
+        self.plan = f"{self.root}/plan"
+        self.source = f"{self.root}/source"
+        self.blocks = f"{self.root}/blocks"
+        self.segments = f"{self.root}/segments"
+        self.nodes = f"{self.root}/nodes"
+        self.files = f"{self.root}/files"
+        self.generations = f"{self.root}/generations"
+
+    def record(self, block: int, sequence: int) -> str:
+        """One record of a block's log; zero-padded, so that a listing is in order."""
+        return f"{self.blocks}/{block:07d}/{sequence:05d}.json"
+
+    def heartbeat(self, node: str) -> str:
+        """Where a node says that it lives."""
+        return f"{self.nodes}/{node}/heartbeat.json"
+
+    def logs(self, node: str) -> str:
+        """What a node's workers printed."""
+        return f"{self.nodes}/{node}/logs"
+
+    def generation(self, number: int) -> str:
+        """How a generation ended."""
+        return f"{self.generations}/{number:05d}.json"
+
+
+def pin_file(dag_id: str, run_id: str, step: str) -> str:
+    """The pin of one run; run ids hold characters that not every storage takes in a name."""
+    return f"pins/{quote(dag_id, safe='')}/{quote(run_id, safe='')}/{quote(step, safe='')}.json"
