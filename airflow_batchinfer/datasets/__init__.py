@@ -1,0 +1,9 @@
+"""What is to be scored: which files, found how. Nothing here reads their content.
+
+A dataset is a value that can be stored as JSON; `listing` turns one into items in sorted order, without holding them.
+"""
+
+from airflow_batchinfer.datasets.file_dataset import FileDataset
+from airflow_batchinfer.datasets.listing import Item, list_items
+
+__all__ = ["FileDataset", "Item", "list_items"]

@@ -1,0 +1,138 @@
+"""From a dataset to its items, in the order of their paths, one at a time: a million of them must not fill the memory.
+
+Local folders are walked in order; an S3 prefix is read page by page, which comes in order; any other file system lists
+at once. Overlapping paths of one dataset give each file once.
+"""
+
+import heapq
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fsspec import AbstractFileSystem
+from fsspec.utils import glob_translate
+
+from airflow_batchinfer.datasets.file_dataset import FileDataset
+from airflow_batchinfer.datasets.local_walk import walk
+from airflow_batchinfer.errors import ConfigError, StorageError
+from airflow_batchinfer.storage import is_local, local_path, open_file_system
+
+_GLOB_CHARACTERS = re.compile(r"[*?\[]")
+
+
+class Item(NamedTuple):
+    """A file as it was when it was listed; `version` is its mtime in ns on local disk, elsewhere an etag or the like."""
+
+    path: str
+    size: int
+    version: int | str
+
+
+def list_items(dataset: FileDataset) -> Iterator[Item]:
+    """The items of a dataset, in order."""
+    if len(dataset.paths) == 1:
+        found = _list_path(dataset.paths[0])
+    else:
+        found = _without_repeats(heapq.merge(*(_list_path(path) for path in dataset.paths)))
+    return islice(found, dataset.start, dataset.stop)
+
+
+def _without_repeats(items: Iterator[Item]) -> Iterator[Item]:
+    last = None
+    for item in items:
+        if item.path != last:
+            yield item
+        last = item.path
+
+
+def _list_path(path: str) -> Iterator[Item]:
+    return _list_local(path) if is_local(path) else _list_remote(path)
+
+
+def _list_local(url: str) -> Iterator[Item]:
+    path = local_path(url)
+    try:
+        if path.is_dir():
+            yield from (Item(*found) for found in walk(path))
+        elif path.exists():
+            stat = path.stat()
+            yield Item(str(path), stat.st_size, stat.st_mtime_ns)
+        elif _GLOB_CHARACTERS.search(str(path)):
+            yield from _match_local(path)
+        else:
+            raise ConfigError(f"the input {url!r} does not exist (looked for {path})")
+    except OSError as error:
+        raise StorageError(f"the input {url!r} cannot be listed: {error.strerror} at {error.filename}") from error
+
+
+def _match_local(path: Path) -> Iterator[Item]:
+    top, depth = _fixed_part(str(path))
+    if not Path(top).is_dir():
+        raise ConfigError(f"the input {str(path)!r} matches nothing: there is no folder {top}")
+    matches = re.compile(glob_translate(str(path))).match
+    return (Item(*found) for found in walk(Path(top), depth) if matches(found[0]))
+
+
+def _fixed_part(pattern: str) -> tuple[str, int | None]:
+    """The folder above a glob's first special character, and how many levels below it a match can lie (None: any)."""
+    fixed = _GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition("/")[0]
+    rest = pattern[len(fixed) + 1 :]
+    return fixed or "/", None if "**" in rest else rest.count("/") + 1
+
+
+def _list_remote(url: str) -> Iterator[Item]:
+    fs, path = open_file_system(url, use_listings_cache=False)
+    try:
+        if fs.isfile(path):
+            yield _item(fs, fs.info(path))
+        elif fs.isdir(path):
+            yield from _below(fs, path)
+        elif _GLOB_CHARACTERS.search(path):
+            matches = re.compile(glob_translate(path)).match
+            yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
+        else:
+            raise ConfigError(f"the input {url!r} does not exist")
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise StorageError(f"the input {url!r} cannot be listed: {str(error) or type(error).__name__}") from error
+
+
+def _plain(fs: AbstractFileSystem, path: str) -> str:
+    return str(fs._strip_protocol(path))  # noqa: SLF001 - fsspec's documented extension point, public in all but name
+
+
+def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
+    if "s3" in fs.protocol:
+        yield from _s3_pages(fs, folder)
+        return
+    found: dict[str, dict[str, Any]] = fs.find(folder, detail=True)
+    for path in sorted(found):
+        yield _item(fs, found[path])
+
+
+def _s3_pages(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
+    bucket, _, prefix = folder.partition("/")
+    request = {"Bucket": bucket, "Prefix": f"{prefix.rstrip('/')}/" if prefix else ""}
+    while True:
+        page = fs.call_s3("list_objects_v2", **request)
+        for entry in page.get("Contents", ()):
+            if not entry["Key"].endswith("/"):
+                yield Item(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _item(fs: AbstractFileSystem, entry: dict[str, Any]) -> Item:
+    return Item(str(fs.unstrip_protocol(entry["name"])), int(entry["size"] or 0), version_of(entry))
+
+
+def version_of(entry: dict[str, Any]) -> str:
+    """Whatever an fsspec entry holds that changes when the file does."""
+    for key in ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "modified", "created"):
+        if entry.get(key):
+            return str(entry[key]).strip('"')
+    return ""
