@@ -1,0 +1,169 @@
+"""The worker's loop: one frame in, one frame out.
+
+    node                          worker
+     | {"script": ...}        ->   |  load, init()
+     |                        <-   |  {"ready": seconds} | {"init_failed": ...} | {"unusable": ...}
+     | {"run": 7} [items]     ->   |  run(mini_batch)
+     |                        <-   |  {"done": 7, ...} rows | {"failed": 7, ...}
+     | {"shutdown": true}     ->   |  shutdown(), exit
+
+An exception becomes text here, where it is, so that one that cannot be pickled, printed or encoded hurts nobody.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from types import TracebackType
+from typing import Any, BinaryIO, Dict, List, Optional, Tuple
+
+from . import rows
+from .framing import pack, read_frame
+from .script import Script, Unusable, load
+
+TRACEBACK_CHARACTERS = 8000
+_NOT_THE_SCRIPT = (os.path.dirname(os.path.abspath(__file__)), "<frozen importlib")
+
+
+def serve(requests: int, replies: int) -> None:
+    """Answer frames until there are none; then the process ends, whatever threads the script has left behind."""
+    _arrange_output()
+    with os.fdopen(requests, "rb") as stream:
+        first = read_frame(stream)
+        script = _start(first[0], replies) if first else None
+        if first and script:
+            _answer_frames(stream, replies, script, first[0])
+    _end()
+
+
+def _answer_frames(stream: BinaryIO, replies: int, script: Script, job: Dict[str, Any]) -> None:
+    while True:
+        frame = read_frame(stream)
+        if frame is None:
+            return
+        header, payload = frame
+        if "shutdown" in header:
+            script.shutdown()
+            return
+        _reply(replies, *_attempt(script, header["run"], json.loads(payload), job))
+
+
+def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
+    started = time.monotonic()
+    logging.basicConfig(level=job["logging_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        script = load(job["script"], job["source"], job["arguments"])
+        script.init()
+    except Unusable as error:
+        _reply(replies, {"unusable": str(error)})
+    except BaseException as error:
+        _reply(replies, dict(_described(error), init_failed=True))
+    else:
+        _reply(replies, {"ready": time.monotonic() - started})
+        return script
+    return None
+
+
+def _attempt(script: Script, number: int, items: List[List[Any]], job: Dict[str, Any]) -> Tuple[Dict[str, Any], bytes]:
+    """Run one mini-batch; the reply says what came of it."""
+    paths, lost = _present(items)
+    if not paths:
+        return {"done": number, "items": len(items), "rows": 0, "header_bytes": 0, "lost": lost}, b""
+    try:
+        result = script.run(paths)
+        found = rows.append_rows(result, job["to_csv"]) if job["append_row"] else rows.count_rows(result)
+    except rows.BadResult as error:
+        return {"failed": number, "reason": f"bad result: {error}", "key": f"bad result: {error}", "traceback": ""}, b""
+    except BaseException as error:
+        return dict(_described(error), failed=number), b""
+    done = {"done": number, "items": len(items), "rows": found.number, "header_bytes": found.header_bytes, "lost": lost}
+    return done, found.text
+
+
+def _present(items: List[List[Any]]) -> Tuple[List[str], List[List[str]]]:
+    """The items that are as they were planned, and the others with what is wrong with them."""
+    paths, lost = [], []
+    for path, size, modified in items:
+        problem = _problem(path, size, modified)
+        if problem:
+            lost.append([path, problem])
+        else:
+            paths.append(path)
+    return paths, lost
+
+
+def _problem(path: str, size: Optional[int], modified: Optional[int]) -> Optional[str]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if size is not None and (found.st_size != size or found.st_mtime_ns != modified):
+        return "changed since planned"
+    return None if os.access(path, os.R_OK) else "cannot be read: Permission denied"
+
+
+def _described(error: BaseException) -> Dict[str, Any]:
+    """An exception as text: one line, where in the script it happened, and the traceback without our own frames."""
+    kind = type(error).__name__
+    try:
+        message = str(error)
+    except BaseException:
+        message = "<its text cannot be made>"
+    frames = traceback.extract_tb(_beyond_ours(error.__traceback__))
+    where = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+    try:
+        told = traceback.TracebackException(type(error), error, _beyond_ours(error.__traceback__))
+        text = "".join(told.format())
+    except BaseException:
+        text = f"{kind}: {message}\n"
+    if len(text) > TRACEBACK_CHARACTERS:
+        half = TRACEBACK_CHARACTERS // 2
+        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return {"reason": _printable(f"{kind}: {message}"[:1000]), "key": f"{kind} at {where}", "traceback": _printable(text)}
+
+
+def _beyond_ours(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_NOT_THE_SCRIPT):
+        trace = trace.tb_next
+    return trace
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _reply(replies: int, header: Dict[str, Any], payload: bytes = b"") -> None:
+    _flush()
+    view = memoryview(pack(header, payload))
+    while view:
+        view = view[os.write(replies, view) :]
+
+
+def _arrange_output() -> None:
+    """Lines reach the log as they are printed, and no character can stop them."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    faulthandler.enable()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the script closed it; that is its own affair
+            stream.flush()
+
+
+def _end() -> None:
+    """Leave without waiting for the script's threads, but not without what it registered with atexit."""
+    try:
+        atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to leave threads behind and still do this
+    except BaseException:
+        traceback.print_exc()
+    _flush()
+    os._exit(0)
