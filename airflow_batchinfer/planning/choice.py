@@ -1,0 +1,67 @@
+"""Which job a run works on: one that is complete, one that can go on, or a new one. A pure decision.
+
+A *generation* is one go at a job: a failure binds within it. It ends when a merge or an abort ends it, and whoever joins
+later opens the next, in which what failed is tried again. What succeeded is never tried again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_batchinfer.planning.thresholds import Counts, Thresholds
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a generation ended: by a merge, with these counts, as seen by the generation `view`; or by an abort."""
+
+    view: int
+    counts: Counts | None
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A job with our fingerprint, and how its generations so far ended."""
+
+    name: str
+    number: int
+    endings: tuple[Ending, ...]
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """The job is complete and good enough; show its result again, as the generation `view` saw it."""
+
+    job: str
+    view: int
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Work on this job, in this generation."""
+
+    job: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class Create:
+    """Nothing can be taken up: make a job of this number."""
+
+    number: int
+
+
+Choice = Reuse | Continue | Create
+
+
+def choose(existing: Sequence[Existing], thresholds: Thresholds, unfinished: str | None, *, allow_reuse: bool) -> Choice:
+    """Choose among the jobs with our fingerprint; `unfinished` is the one that this very run has begun and not ended."""
+    newest_first = sorted(existing, key=lambda job: job.number, reverse=True)
+    if allow_reuse:
+        for job in newest_first:
+            last = job.endings[-1] if job.endings else None
+            if last and last.counts and not thresholds.exceeded_at_the_end(last.counts):
+                return Reuse(job.name, last.view)
+    for job in newest_first:
+        if allow_reuse or job.name == unfinished:
+            return Continue(job.name, len(job.endings))
+    return Create(newest_first[0].number + 1 if newest_first else 1)

@@ -1,0 +1,153 @@
+"""ParallelRunConfig: how a step scores, under the argument names that Azure ML's users know.
+
+The names stay exact here, at the public edge, and are translated once into words with units (`Rules`, `mini_batch_items`).
+A config that cannot work is refused when it is made, with every fault in one error.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.planning.thresholds import Thresholds
+
+DEFAULT_FILE_NAME = "parallel_run_step.txt"
+DEFAULT_MINI_BATCH_FILES = "10"
+ALL_PERCENT = 100
+OUTPUT_ACTIONS = ("append_row", "summary_only")
+LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
+_FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
+_LATER_FORMATS = (".csv", ".jsonl", ".parquet")
+# Numbers may come as text: a template renders to text.
+Number = str | int | float
+_SIZE = re.compile(r"\d+([kKmMgG][bB])?")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How fast and how strictly one run works on a job: what its pin holds and no fingerprint covers."""
+
+    thresholds: Thresholds
+    max_tries: int
+    run_timeout_seconds: float
+    nodes: int
+    processes: int | None
+    logging_level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelRunConfig:
+    """How a step scores; see docs/reference.md for every argument."""
+
+    entry_script: str
+    error_threshold: int
+    output_action: str = "append_row"
+    source_directory: str | None = None
+    mini_batch_size: str | int | None = None
+    node_count: int = 1
+    process_count_per_node: int | None = None
+    run_invocation_timeout: float = 60
+    run_max_try: int = 3
+    allowed_failed_count: int | None = None
+    allowed_failed_percent: float | None = None
+    append_row_file_name: str = DEFAULT_FILE_NAME
+    logging_level: str = "INFO"
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        faults = [fault for fault in (*self._number_faults(), *self._text_faults()) if fault]
+        if faults:
+            raise ConfigError(faults)
+
+    @property
+    def mini_batch_items(self) -> int:
+        """Files of one `run()` call."""
+        return int(self.mini_batch_size or DEFAULT_MINI_BATCH_FILES)
+
+    @property
+    def appends_rows(self) -> bool:
+        """Whether the rows that `run()` returns are the result."""
+        return self.output_action.lower() == "append_row"
+
+    def rules(self) -> Rules:
+        """This config in words with units."""
+        percent = self.allowed_failed_percent
+        return Rules(
+            thresholds=Thresholds(
+                int(self.error_threshold),
+                None if self.allowed_failed_count is None else int(self.allowed_failed_count),
+                None if percent is None else float(percent),
+            ),
+            max_tries=int(self.run_max_try),
+            run_timeout_seconds=float(self.run_invocation_timeout),
+            nodes=int(self.node_count),
+            processes=None if self.process_count_per_node is None else int(self.process_count_per_node),
+            logging_level=self.logging_level.upper(),
+        )
+
+    def _number_faults(self) -> list[str | None]:
+        return [
+            _number("error_threshold", self.error_threshold, int, "a whole number, -1 (no limit) or more", lambda n: n >= -1),
+            _number("node_count", self.node_count, int, "a whole number, 1 or more", lambda n: n >= 1),
+            _number("run_invocation_timeout", self.run_invocation_timeout, float, "a number of seconds above 0", lambda n: n > 0),
+            _number("run_max_try", self.run_max_try, int, "a whole number, 1 or more", lambda n: n >= 1),
+            _optional("process_count_per_node", self.process_count_per_node, int, "a whole number, 1 or more", lambda n: n >= 1),
+            _optional("allowed_failed_count", self.allowed_failed_count, int, "a whole number, -1 or more", lambda n: n >= -1),
+            _optional(
+                "allowed_failed_percent", self.allowed_failed_percent, float, "a number from 0 to 100", lambda n: 0 <= n <= ALL_PERCENT
+            ),
+        ]
+
+    def _text_faults(self) -> list[str | None]:
+        return [
+            None if self.entry_script else "entry_script: give the path of the script with init() and run(mini_batch)",
+            _one_of("output_action", self.output_action, OUTPUT_ACTIONS, str.lower),
+            _one_of("logging_level", self.logging_level, LOGGING_LEVELS, str.upper),
+            _mini_batch_fault(self.mini_batch_size),
+            _file_name_fault(self.append_row_file_name),
+            *(
+                f"environment_variables: {name!r}={value!r} must be text without NUL, and the name without '='"
+                for name, value in self.environment_variables.items()
+                if not (isinstance(name, str) and isinstance(value, str) and name and "=" not in name and "\0" not in name + value)
+            ),
+        ]
+
+
+def _number(name: str, value: Number, kind: type[int | float], wanted: str, fits: Callable[[float], bool]) -> str | None:
+    try:
+        whole = kind(value)
+        good = not isinstance(value, bool) and float(value) == whole and fits(whole)
+    except (TypeError, ValueError):
+        good = False
+    return None if good else f"{name}={value!r}: give {wanted}"
+
+
+def _optional(name: str, value: Number | None, kind: type[int | float], wanted: str, fits: Callable[[float], bool]) -> str | None:
+    return None if value is None else _number(name, value, kind, wanted, fits)
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...], fold: Callable[[str], str]) -> str | None:
+    good = isinstance(value, str) and fold(value) in allowed
+    return None if good else f"{name}={value!r}: give one of {', '.join(allowed)}"
+
+
+def _mini_batch_fault(size: object) -> str | None:
+    if size is None:
+        return None
+    text = str(size)
+    if not _SIZE.fullmatch(text):
+        return f"mini_batch_size={size!r}: give a number of files, such as 10"
+    if not text.isdigit():
+        return f"mini_batch_size={size!r}: a size in bytes is for tables; give a number of files, such as 10"
+    return None if int(text) else "mini_batch_size=0: give a number of files, 1 or more"
+
+
+def _file_name_fault(name: object) -> str | None:
+    if not isinstance(name, str) or not name or name in (".", "..") or name.startswith("_") or "\0" in name:
+        return f"append_row_file_name={name!r}: give a file name that does not start with '_'"
+    if bad := sorted(_FORBIDDEN_IN_NAMES & set(name)):
+        return f"append_row_file_name={name!r}: a file name holds none of {' '.join(bad)}"
+    if name.lower().endswith(_LATER_FORMATS):
+        return f"append_row_file_name={name!r}: only text can be written so far; let the name end in .txt"
+    return None

@@ -1,0 +1,52 @@
+"""Whether a folder that we write to lies inside an input: then results would be scored as inputs by the next run."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fsspec.core import split_protocol
+from fsspec.utils import glob_translate
+
+from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.storage import is_local, local_path
+
+_GLOB_CHARACTERS = re.compile(r"[*?\[]")
+
+
+def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str]) -> list[str]:
+    """A sentence for each of our folders that lies inside an input."""
+    return [
+        f"{name} {url} lies inside the input {path!r}, so the next run would score what this one writes; choose another folder"
+        for dataset in inputs
+        for path in dataset.paths
+        for name, url in ours.items()
+        if _inside(url, path)
+    ]
+
+
+def _inside(folder: str, input_path: str) -> bool:
+    place, pattern = _comparable(folder), _comparable(input_path)
+    if place is None or pattern is None:
+        return False
+    if not _GLOB_CHARACTERS.search(pattern):
+        return f"{place}/".startswith(f"{pattern}/")
+    return bool(re.match(glob_translate(pattern), f"{place}/_summary.json"))
+
+
+def _comparable(url: str) -> str | None:
+    """A path whose links are followed as far as it exists, or a URL without its trailing slash."""
+    if is_local(url):
+        path = local_path(url)
+        fixed = Path(*(part for part in _until_glob(path.parts)))
+        return str(fixed.resolve() / path.relative_to(fixed)).rstrip("/")
+    protocol, path_there = split_protocol(url)
+    return f"{protocol}://{path_there}".rstrip("/")
+
+
+def _until_glob(parts: tuple[str, ...]) -> list[str]:
+    fixed: list[str] = []
+    for part in parts:
+        if _GLOB_CHARACTERS.search(part):
+            break
+        fixed.append(part)
+    return fixed

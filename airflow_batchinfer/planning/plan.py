@@ -1,0 +1,112 @@
+"""The plan on storage: mini-batches as lines, in segments, with an index of where each line starts.
+
+A draft is written to local disk while the inputs are listed, since only at the end is the fingerprint known, and with it
+whether a new plan is needed at all. Nobody holds more than a line.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from json.encoder import encode_basestring_ascii
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from airflow_batchinfer.datasets import FileDataset, Item, list_items
+from airflow_batchinfer.planning.cutting import SEGMENT_MINI_BATCHES, split_by_segment
+from airflow_batchinfer.storage import Store
+
+_OFFSET_BYTES = 8
+
+
+class PlanDraft:
+    """A plan on local disk, for as long as the `with` block lasts."""
+
+    def __init__(self, datasets: Sequence[FileDataset], mini_batch_items: int) -> None:
+        self.items = 0
+        self.mini_batches = 0
+        self.empty_datasets: list[FileDataset] = []
+        self._digest = hashlib.sha256()
+        self._folder = Path(tempfile.mkdtemp(prefix="batchinfer-plan-"))
+        try:
+            self._write(self._lines(datasets, mini_batch_items))
+        except BaseException:
+            self._remove()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    @property
+    def digest(self) -> str:
+        """Of every item's path, size and version, in order."""
+        return self._digest.hexdigest()
+
+    def store_in(self, store: Store, prefix: str) -> None:
+        """Copy the segments and their indexes to their place."""
+        for path in sorted(self._folder.iterdir()):
+            with path.open("rb") as source, store.writer(f"{prefix}-{path.name}") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _lines(self, datasets: Sequence[FileDataset], mini_batch_items: int) -> Iterator[bytes]:
+        for dataset in datasets:
+            before = self.items
+            found = list_items(dataset)
+            while items := list(islice(found, mini_batch_items)):
+                self.items += len(items)
+                yield _line(items)
+            if self.items == before:
+                self.empty_datasets.append(dataset)
+
+    def _write(self, lines: Iterator[bytes]) -> None:
+        segment = 0
+        while piece := list(islice(lines, 1)):
+            with (self._folder / f"{segment:05d}.jsonl").open("wb") as file:
+                self._write_segment(file, piece, islice(lines, SEGMENT_MINI_BATCHES - 1))
+            segment += 1
+
+    def _write_segment(self, file: BinaryIO, first: list[bytes], others: Iterable[bytes]) -> None:
+        offsets = array("Q", [0])
+        end = 0
+        for lines in (first, others):
+            for line in lines:
+                self._digest.update(line)
+                file.write(line)
+                end += len(line)
+                offsets.append(end)
+        self.mini_batches += len(offsets) - 1
+        Path(file.name).with_suffix(".index").write_bytes(offsets.tobytes())
+
+
+def _line(items: list[Item]) -> bytes:
+    cells = [
+        f"[{encode_basestring_ascii(path)},{size},{version if isinstance(version, int) else encode_basestring_ascii(version)}]"
+        for path, size, version in items
+    ]
+    return f"[{','.join(cells)}]\n".encode()
+
+
+def read_lines(store: Store, prefix: str, mini_batches: range) -> list[bytes]:
+    """The lines of some mini-batches: two ranges of each segment they lie in."""
+    lines: list[bytes] = []
+    for segment, positions in split_by_segment(mini_batches):
+        path = f"{prefix}-{segment:05d}"
+        index = store.read(f"{path}.index", positions.start * _OFFSET_BYTES, (positions.stop + 1) * _OFFSET_BYTES)
+        offsets = array("Q", index)
+        text = store.read(f"{path}.jsonl", offsets[0], offsets[-1])
+        lines += [text[start - offsets[0] : stop - offsets[0]] for start, stop in pairwise(offsets)]
+    return lines
+
+
+def items_of(line: bytes) -> list[Item]:
+    """The items of one mini-batch."""
+    return [Item(*item) for item in json.loads(line)]

@@ -1,0 +1,190 @@
+"""Plan: list the inputs, find out which job they make, and pin it. The one place in this package that writes.
+
+job.json is created last and exclusively, so a job is either whole or not there, and of two planners one wins.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import uuid4
+
+from airflow_batchinfer.datasets import FileDataset, list_items
+from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
+from airflow_batchinfer.planning.config import ParallelRunConfig
+from airflow_batchinfer.planning.overlap import overlap_faults
+from airflow_batchinfer.planning.pin import Pin
+from airflow_batchinfer.planning.plan import PlanDraft
+from airflow_batchinfer.planning.source import Source, read_source
+from airflow_batchinfer.planning.spec import Job, JobSpec
+from airflow_batchinfer.planning.stored import endings, load_job, plan_prefix, source_file
+from airflow_batchinfer.storage import Store, is_local, local_path, open_store
+from airflow_batchinfer.workspace import JobFolder, Workspace, pin_file
+
+LONGEST_GAP = 5
+
+
+class RunName(NamedTuple):
+    """Which run this is; its retries bear the same name."""
+
+    dag_id: str
+    run_id: str
+    step: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a run asks for. A run without a name is known by what it asks and where the result goes."""
+
+    config: ParallelRunConfig
+    inputs: Sequence[FileDataset]
+    output_dir: str
+    interpreter: str | None
+    interpreter_digest: str
+    models: Sequence[tuple[str, str]] = ()
+    side_inputs: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
+    allow_reuse: bool = True
+    run: RunName | None = None
+
+
+def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
+    """Decide which job this run works on, making it if it must; the pin is not stored yet (`save_pin`)."""
+    started = time.time()
+    _check_places(workspace, request)
+    source = _read_source(workspace, request)
+    with PlanDraft(request.inputs, request.config.mini_batch_items) as draft:
+        if draft.empty_datasets:
+            raise ConfigError([f"the input {', '.join(map(repr, each.paths))} matches no files" for each in draft.empty_datasets])
+        spec = _spec(request, source, draft)
+        path = _pin_path(request, spec)
+        unfinished = _unfinished_job(workspace.store, path)
+        while True:
+            choice = choose(
+                _existing(workspace.store, spec), request.config.rules().thresholds, unfinished, allow_reuse=request.allow_reuse
+            )
+            if not isinstance(choice, Create):
+                return load_job(workspace, choice.job), _pin(request, path, choice, started)
+            if job := _create_job(workspace.store, f"{spec.fingerprint}-{choice.number}", spec, source, draft, request):
+                return job, _pin(request, path, Continue(job.name, 0), started)
+
+
+def _check_places(workspace: Workspace, request: Request) -> None:
+    faults = overlap_faults(request.inputs, {"the output folder": request.output_dir, "the workspace": workspace.url})
+    if faults:
+        raise ConfigError(faults)
+
+
+def _read_source(workspace: Workspace, request: Request) -> Source:
+    ours = [local_path(url) for url in (workspace.url, request.output_dir) if is_local(url)]
+    return read_source(request.config.entry_script, request.config.source_directory, ours)
+
+
+def _spec(request: Request, source: Source, draft: PlanDraft) -> JobSpec:
+    config = request.config
+    return JobSpec(
+        inputs=draft.digest,
+        mini_batch_items=config.mini_batch_items,
+        entry_script=source.entry_script,
+        source=source.digest,
+        arguments=tuple(request.arguments),
+        models=tuple(request.models),
+        side_inputs=tuple((name, url, _listing_digest(name, url)) for name, url in sorted(request.side_inputs.items())),
+        interpreter=request.interpreter,
+        interpreter_digest=request.interpreter_digest,
+        environment_variables=tuple(sorted((name, _digest(value)) for name, value in config.environment_variables.items())),
+        appends_rows=config.appends_rows,
+        append_row_file_name=config.append_row_file_name,
+        to_csv=source.to_csv,
+    )
+
+
+def _listing_digest(name: str, url: str) -> str:
+    digest = hashlib.sha256()
+    items = 0
+    for item in list_items(FileDataset.from_files(url)):
+        digest.update(repr(tuple(item)).encode("utf-8", "surrogateescape"))
+        items += 1
+    if not items:
+        raise ConfigError(f"the side input {name}={url!r} holds no files")
+    return digest.hexdigest()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _pin_path(request: Request, spec: JobSpec) -> str:
+    return pin_file(*(request.run or RunName("cli", spec.fingerprint, _digest(request.output_dir)[:20])))
+
+
+def _unfinished_job(store: Store, path: str) -> str | None:
+    try:
+        pin = Pin.from_json(store.read(path))
+    except FileNotFoundError:
+        return None
+    return None if pin.complete else pin.job
+
+
+def _existing(store: Store, spec: JobSpec) -> list[Existing]:
+    """The jobs with our fingerprint. Their numbers have no gaps, save where one was deleted, so look a little further."""
+    found: list[Existing] = []
+    missing = number = 0
+    while missing < LONGEST_GAP:
+        number += 1
+        name = f"{spec.fingerprint}-{number}"
+        try:
+            store.read(JobFolder(name).job_file, 0, 1)
+        except FileNotFoundError:
+            missing += 1
+        else:
+            missing = 0
+            found.append(Existing(name, number, endings(store, name)))
+    return found
+
+
+def _create_job(store: Store, name: str, spec: JobSpec, source: Source, draft: PlanDraft, request: Request) -> Job | None:
+    """Write a job, job.json last; None if another planner was faster."""
+    folder = JobFolder(name)
+    rules = request.config.rules()
+    job = Job(
+        name=name,
+        spec=spec,
+        items=draft.items,
+        mini_batches=draft.mini_batches,
+        plan=uuid4().hex[:12],
+        nodes=rules.nodes,
+        processes=rules.processes or os.cpu_count() or 1,
+        created_at=time.time(),
+    )
+    with store.writer(source_file(job)) as stream:
+        stream.write(source.archive)
+    draft.store_in(store, plan_prefix(job))
+    try:
+        store.create(folder.job_file, job.to_json())
+    except FileExistsError:
+        for path in store.find(folder.plan):
+            if path.startswith(plan_prefix(job)):
+                store.delete(path)
+        return None
+    return job
+
+
+def _pin(request: Request, path: str, choice: Reuse | Continue, started: float) -> Pin:
+    return Pin(
+        path=path,
+        job=choice.job,
+        generation=choice.view if isinstance(choice, Reuse) else choice.generation,
+        output_dir=_absolute(request.output_dir),
+        rules=request.config.rules(),
+        reused=isinstance(choice, Reuse),
+        resumed=0,
+        pinned_at=started,
+    )
+
+
+def _absolute(url: str) -> str:
+    return str(local_path(url)) if is_local(url) else open_store(url).url

@@ -1,0 +1,70 @@
+"""What can change a job's results, its fingerprint, and the job itself as job.json holds it. Values only."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_batchinfer.planning.cutting import cut_blocks
+
+# Raised whenever the meaning of anything stored in a job folder changes: old jobs are then neither reused nor resumed.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """Everything that the fingerprint covers. How fast and how strict a run is lies in its pin instead."""
+
+    inputs: str
+    mini_batch_items: int
+    entry_script: str
+    source: str
+    arguments: tuple[str, ...]
+    models: tuple[tuple[str, str], ...]
+    side_inputs: tuple[tuple[str, str, str], ...]
+    interpreter: str | None
+    interpreter_digest: str
+    environment_variables: tuple[tuple[str, str], ...]
+    appends_rows: bool
+    append_row_file_name: str
+    to_csv: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Short enough for a folder's name, long enough never to meet another."""
+        described = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scoring of one plan."""
+
+    name: str
+    spec: JobSpec
+    items: int
+    mini_batches: int
+    plan: str
+    nodes: int
+    processes: int
+    created_at: float
+
+    def blocks(self) -> list[range]:
+        """The blocks, as they were cut once for all."""
+        return cut_blocks(self.mini_batches, self.nodes, self.processes)
+
+    def to_json(self) -> bytes:
+        """As job.json holds it."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Job":
+        """From job.json."""
+        stored = json.loads(text)
+        del stored["format"]
+        spec = {name: _as_tuples(value) for name, value in stored.pop("spec").items()}
+        return cls(spec=JobSpec(**spec), **stored)
+
+
+def _as_tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return tuple(_as_tuples(each) for each in value) if isinstance(value, list) else value

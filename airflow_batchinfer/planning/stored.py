@@ -1,0 +1,73 @@
+"""Jobs, pins and endings as they lie in the workspace: read, written, and where."""
+
+import json
+from dataclasses import replace
+from uuid import uuid4
+
+from airflow_batchinfer.errors import NotFoundError
+from airflow_batchinfer.planning.choice import Ending
+from airflow_batchinfer.planning.pin import Pin
+from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.planning.thresholds import Counts
+from airflow_batchinfer.storage import Store
+from airflow_batchinfer.workspace import JobFolder, Workspace
+
+
+def save_pin(workspace: Workspace, pin: Pin) -> None:
+    """Write a pin, over what this run had pinned before."""
+    with workspace.store.writer(pin.path) as stream:
+        stream.write(pin.to_json())
+
+
+def load_pin(workspace: Workspace, path: str) -> Pin:
+    """The pin at a path."""
+    try:
+        return Pin.from_json(workspace.store.read(path))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no {path} in the workspace {workspace.url}: is the workspace shared by all machines?") from error
+
+
+def load_job(workspace: Workspace, name: str) -> Job:
+    """The job of a name."""
+    try:
+        return Job.from_json(workspace.store.read(JobFolder(name).job_file))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no job {name} in the workspace {workspace.url}: is the workspace shared by all machines?") from error
+
+
+def endings(store: Store, job: str) -> tuple[Ending, ...]:
+    """How the generations of a job ended, in order."""
+    found = []
+    for path in store.find(JobFolder(job).generations):
+        ending = json.loads(store.read(path))
+        found.append(Ending(ending["view"], Counts.from_dict(ending["counts"]) if ending["counts"] else None))
+    return tuple(found)
+
+
+def end_generation(store: Store, job: str, ending: Ending) -> None:
+    """Record how a generation ended; one that another run has ended already stays as it is, and the next number is taken."""
+    record = {"view": ending.view, "counts": ending.counts.to_dict() if ending.counts else None, "id": uuid4().hex}
+    number = ending.view
+    while True:
+        try:
+            return store.create(JobFolder(job).generation(number), json.dumps(record).encode())
+        except FileExistsError:
+            there = json.loads(store.read(JobFolder(job).generation(number)))
+            if there["view"] == record["view"] and there["counts"] == record["counts"]:
+                return None
+            number += 1
+
+
+def source_file(job: Job) -> str:
+    """Where a job keeps its source."""
+    return f"{JobFolder(job.name).source}/{job.spec.source}.zip"
+
+
+def plan_prefix(job: Job) -> str:
+    """What the names of a job's plan segments begin with."""
+    return f"{JobFolder(job.name).plan}/{job.plan}"
+
+
+def mark_complete(workspace: Workspace, pin: Pin) -> None:
+    """The run has its result; from now on it is cleared, not continued."""
+    save_pin(workspace, replace(pin, complete=True))
