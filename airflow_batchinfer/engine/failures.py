@@ -1,0 +1,73 @@
+"""Why a job failed, told so that the last lines a person sees are what they need: the commonest failure's own traceback,
+how many items it cost, and what to do next.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_batchinfer.engine.blocks import read_log
+from airflow_batchinfer.engine.records import final_pieces
+from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.storage import Store
+from airflow_batchinfer.workspace import JobFolder
+
+MOST_LINES = 2_000
+TOO_FEW_ROWS = "run() returned fewer rows than items"
+
+
+@dataclass
+class Cause:
+    """Failures that have one cause."""
+
+    key: str
+    example: dict[str, Any]
+    items: int = 0
+    mini_batches: int = 0
+
+
+def causes(store: Store, job: Job, view: int) -> list[Cause]:
+    """The causes of the failures so far, the commonest first; of very many failures only the first are looked at."""
+    found: dict[str, Cause] = {}
+    for number, line in enumerate(_error_lines(store, job, view)):
+        if number >= MOST_LINES:
+            break
+        cause = found.setdefault(line["key"], Cause(line["key"], line))
+        cause.items += line["failed"] if "failed" in line else len(line["items"])
+        cause.mini_batches += 1
+    return sorted(found.values(), key=lambda cause: cause.items, reverse=True)
+
+
+def describe_failures(store: Store, job: Job, view: int, why: str) -> str:
+    """Why the job failed, its commonest failure, and the remedy."""
+    found = causes(store, job, view)
+    lines = [f"the job {job.name} failed: {why}"]
+    if found:
+        commonest = found[0]
+        lines += ["", str(commonest.example["traceback"] or commonest.example["reason"]).rstrip(), ""]
+        first = commonest.example["items"][0] if commonest.example["items"] else "?"
+        cost = f"{commonest.key}: this cost {commonest.items:,} items in {commonest.mini_batches:,} mini-batches, first {first}"
+        others = f"; {len(found) - 1} other causes" if len(found) > 1 else ""
+        lines.append(cost + others)
+    lines.append(
+        "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "
+        f"What succeeded is kept unless the script or the inputs change. Every failure: batchinfer jobs show {job.name}"
+    )
+    return "\n".join(lines)
+
+
+def _error_lines(store: Store, job: Job, view: int) -> Iterator[dict[str, Any]]:
+    folder = JobFolder(job.name)
+    for block in range(len(job.blocks())):
+        for mini_batch, (piece, segment) in sorted(final_pieces(read_log(store, folder, block), view).items()):
+            told = 0
+            if piece.errors_bytes:
+                text = store.read(f"{folder.segments}/{segment}", piece.errors_at, piece.errors_at + piece.errors_bytes)
+                for line in text.splitlines():
+                    error = json.loads(line)
+                    told += len(error["items"])
+                    yield error
+            if missing := piece.counts.items_failed - told:
+                reason = f"{TOO_FEW_ROWS}, so {missing} of them failed (mini-batch {mini_batch})"
+                yield {"mini_batch": mini_batch, "items": [], "key": TOO_FEW_ROWS, "reason": reason, "traceback": "", "failed": missing}

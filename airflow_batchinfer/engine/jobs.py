@@ -1,0 +1,97 @@
+"""The jobs of a workspace, as their folders tell: what there is, how far it is, and what can be removed."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_batchinfer.engine.blocks import Blocks
+from airflow_batchinfer.engine.heartbeats import Heartbeat, process_is_gone, read_heartbeat
+from airflow_batchinfer.errors import ConflictError, NotFoundError
+from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.planning.stored import endings, load_job
+from airflow_batchinfer.planning.thresholds import Counts
+from airflow_batchinfer.workspace import JobFolder, Workspace
+
+# Longer than any heartbeat pauses, and than clocks of one site differ: this guards a removal, nothing else.
+ALIVE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job at a glance."""
+
+    job: Job
+    generation: int
+    state: str
+    counts: Counts
+    mini_batches_done: int
+    nodes: tuple[Heartbeat, ...]
+
+    @property
+    def alive(self) -> tuple[Heartbeat, ...]:
+        """The nodes that may be at work."""
+        return tuple(node for node in self.nodes if is_alive(node))
+
+    @property
+    def last_active(self) -> float:
+        """When anybody last did anything on it."""
+        return max((node.at for node in self.nodes), default=self.job.created_at)
+
+
+def is_alive(node: Heartbeat) -> bool:
+    """Whether a node may be at work: if in doubt, yes."""
+    return not (node.ended or process_is_gone(node) or time.time() - node.at > ALIVE_SECONDS)
+
+
+def job_names(workspace: Workspace) -> list[str]:
+    """Every job."""
+    return workspace.store.children("jobs")
+
+
+def job_status(workspace: Workspace, name: str) -> JobStatus:
+    """How far a job is."""
+    job = load_job(workspace, name)
+    folder = JobFolder(name)
+    ended = endings(workspace.store, name)
+    complete = bool(ended and ended[-1].counts)
+    generation = ended[-1].view if complete else len(ended)
+    blocks = Blocks(workspace.store, folder, job.blocks(), generation, "status")
+    blocks.refresh()
+    nodes = tuple(_nodes(workspace, folder))
+    state = "complete" if complete else "working" if any(map(is_alive, nodes)) else "aborted" if ended else "incomplete"
+    return JobStatus(job, generation, state, blocks.counts, blocks.mini_batches_done, nodes)
+
+
+def delete_job(workspace: Workspace, name: str) -> None:
+    """Remove a job with everything in it; never one that is alive."""
+    status = job_status(workspace, name)
+    if status.alive:
+        node = status.alive[0]
+        raise ConflictError(f"the job {name} is being worked on (node {node.node}, process {node.process}); stop it first")
+    _remove(workspace, name)
+
+
+def prune_jobs(workspace: Workspace, older_than_seconds: float) -> Iterator[str]:
+    """Remove the jobs on which nobody has done anything for so long; give their names."""
+    limit = time.time() - older_than_seconds
+    for name in job_names(workspace):
+        try:
+            status = job_status(workspace, name)
+        except NotFoundError:
+            continue  # another prune was faster
+        if not status.alive and status.last_active < limit:
+            _remove(workspace, name)
+            yield name
+
+
+def _remove(workspace: Workspace, name: str) -> None:
+    """job.json first: whatever happens then, there is no half a job."""
+    folder = JobFolder(name)
+    workspace.store.delete(folder.job_file)
+    workspace.store.delete(folder.root)
+
+
+def _nodes(workspace: Workspace, folder: JobFolder) -> Iterator[Heartbeat]:
+    for node in workspace.store.children(folder.nodes):
+        if beat := read_heartbeat(workspace.store, folder, node):
+            yield beat

@@ -1,0 +1,118 @@
+"""Storage's slow side of a node, in a thread of its own: claims, commits, and looking at what the others do.
+
+The coordinator asks and goes on; the answers come back as values, in order. One thread, so that the block log has one
+reader and one writer in this process.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from airflow_batchinfer.engine.blocks import Blocks, Claim
+from airflow_batchinfer.engine.heartbeats import Witness
+from airflow_batchinfer.engine.outputs import Settled, write_segment
+from airflow_batchinfer.planning.plan import read_lines
+from airflow_batchinfer.storage import Store
+from airflow_batchinfer.workspace import JobFolder
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A block to work on, with the plan's lines; None where there is none to be had now."""
+
+    claim: Claim | None
+    lines: dict[int, bytes]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A commit was made, or (`lost`) the block was taken over and the rows are dropped."""
+
+    block: int
+    settled: tuple[Settled, ...]
+    lost: bool
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """The logs were read again, which took this long."""
+
+    seconds: float
+
+
+Answer = Claimed | Committed | Refreshed
+
+
+class Recorder:
+    """See above."""
+
+    def __init__(self, store: Store, folder: JobFolder, plan: str, node: str, blocks: Blocks, witness: Witness) -> None:
+        self._store = store
+        self._folder = folder
+        self._plan = plan
+        self._node = node
+        self.blocks = blocks
+        self.witness = witness
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batchinfer-recorder")
+        self._asked: list[Future[Answer]] = []
+        self.wake: Callable[[], None] = lambda: None
+        # What the outcomes stand for must be durable before they are: files that scripts wrote themselves.
+        self.before_commit: Callable[[], None] = lambda: None
+
+    def claim(self) -> None:
+        """Ask for a block."""
+        self._ask(self._claim)
+
+    def commit(self, block: int, settled: Sequence[Settled]) -> None:
+        """Ask for outcomes to be committed."""
+        self._ask(lambda: self._commit(block, tuple(settled)))
+
+    def refresh(self) -> None:
+        """Ask for the logs and heartbeats to be read again."""
+        self._ask(self._refresh)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._asked)
+
+    def answers(self) -> list[Answer]:
+        """The answers that have come, in the order of the questions; an error is raised here."""
+        come: list[Answer] = []
+        while self._asked and self._asked[0].done():
+            come.append(self._asked.pop(0).result())
+        return come
+
+    def wait(self, timeout_seconds: float | None) -> list[Answer]:
+        """Wait for everything that was asked."""
+        asked, self._asked = self._asked, []
+        return [future.result(timeout_seconds) for future in asked]
+
+    def close(self) -> None:
+        """Stop; what was asked and not begun is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, question: Callable[[], Answer]) -> None:
+        future = self._pool.submit(question)
+        self._asked.append(future)
+        future.add_done_callback(lambda _: self.wake())
+
+    def _claim(self) -> Claimed:
+        claim = self.blocks.claim(self.witness.is_dead)
+        if claim is None or not claim.todo:
+            return Claimed(claim, {})
+        numbers = range(claim.todo[0], claim.todo[-1] + 1)
+        lines = dict(zip(numbers, read_lines(self._store, self._plan, numbers), strict=True))
+        return Claimed(claim, {number: lines[number] for number in claim.todo})
+
+    def _commit(self, block: int, settled: tuple[Settled, ...]) -> Committed:
+        self.before_commit()
+        segment, pieces = write_segment(self._store, self._folder, self._node, settled)
+        return Committed(block, settled, lost=not self.blocks.commit(block, segment, pieces))
+
+    def _refresh(self) -> Refreshed:
+        began = time.monotonic()
+        self.blocks.refresh()
+        self.witness.observe(self.blocks.owners())
+        return Refreshed(time.monotonic() - began)

@@ -1,0 +1,122 @@
+"""What a script finds on this machine: its source, models and side inputs, its arguments and its environment.
+
+Everything is brought once per node. Secrets stay here: the script sees local paths, and the values of its environment
+variables are never written anywhere.
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_batchinfer.datasets import FileDataset, list_items
+from airflow_batchinfer.engine.protocol import Start
+from airflow_batchinfer.engine.supervisor import Place
+from airflow_batchinfer.engine.worker_process import Launch
+from airflow_batchinfer.environments import Interpreter
+from airflow_batchinfer.planning.config import Rules
+from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.planning.stored import source_file
+from airflow_batchinfer.registry import ModelRegistry
+from airflow_batchinfer.storage import is_local, local_path, open_file_system
+from airflow_batchinfer.workspace import JobFolder, Workspace
+
+_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A job's material on this machine."""
+
+    job: Job
+    rules: Rules
+    folder: Path
+    files: Path
+    model_folder: Path | None
+    side_inputs: Mapping[str, str]
+    environment_variables: Mapping[str, str]
+
+    def launch(self) -> Launch:
+        """How this job's workers are started."""
+        interpreter = Interpreter(self.job.spec.interpreter, "")
+        environment = {name: value for name, value in os.environ.items() if not (interpreter.path and name in _FOREIGN)}
+        if self.model_folder:
+            environment["AZUREML_MODEL_DIR"] = str(self.model_folder)
+        environment["AZUREML_NODE_COUNT"] = str(self.rules.nodes)
+        return Launch(interpreter.executable, str(self.folder / "source"), {**environment, **self.environment_variables})
+
+    def places(self, node: str, count: int, gpus: Sequence[str]) -> list[Place]:
+        """Where the workers work: each with a GPU of its own, if there are any, and a folder for files that it writes."""
+        found = []
+        for number in range(count):
+            files = self.files / ("shared" if self.rules.nodes == 1 else f"{node}-{number}")
+            files.mkdir(parents=True, exist_ok=True)
+            environment = {"AZUREML_BI_OUTPUT_PATH": str(files)}
+            if gpus:
+                environment |= {"CUDA_VISIBLE_DEVICES": gpus[number], "AZ_BATCHAI_GPU_COUNT_FOUND": str(len(set(gpus)))}
+            found.append(Place(number, environment, self._arguments(files)))
+        return found
+
+    def start(self, place: Place) -> Start:
+        """What a worker at a place is told first."""
+        spec = self.job.spec
+        source = self.folder / "source"
+        script = str(source / spec.entry_script)
+        return Start(script, str(source), place.arguments, spec.appends_rows, json.loads(spec.to_csv), self.rules.logging_level)
+
+    def _arguments(self, files: Path) -> tuple[str, ...]:
+        """The script's own arguments, then what the original gave to every script, unless it has arguments of those names."""
+        own = [_fill_in(argument, self.side_inputs) for argument in self.job.spec.arguments]
+        ours = {
+            "--logging_level": self.rules.logging_level,
+            "--output": str(files),
+            "--mini_batch_size": str(self.job.spec.mini_batch_items),
+        }
+        for name, value in ours.items():
+            if not any(argument == name or argument.startswith(f"{name}=") for argument in own):
+                own += [name, value]
+        return tuple(own)
+
+
+def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environment_variables: Mapping[str, str]) -> Stage:
+    """Bring a job's material to this machine."""
+    with zipfile.ZipFile(io.BytesIO(workspace.store.read(source_file(job)))) as archive:
+        archive.extractall(folder / "source")  # our own archive, whose names are relative
+    registry = ModelRegistry(workspace)
+    models = [registry.resolve(reference) for reference, _ in job.spec.models]
+    root = workspace.store.local_root
+    return Stage(
+        job=job,
+        rules=rules,
+        folder=folder,
+        files=root / JobFolder(job.name).files if root else folder / "files",
+        model_folder=registry.bring(models, folder / "models") if models else None,
+        side_inputs={name: _bring(url, folder / "side_inputs" / name) for name, url, _ in job.spec.side_inputs},
+        environment_variables=environment_variables,
+    )
+
+
+def _bring(url: str, place: Path) -> str:
+    """A side input as a local path: where it lies, if it lies here, else a copy."""
+    if is_local(url):
+        return str(local_path(url))
+    fs, top = open_file_system(url)
+    if fs.isfile(top):
+        place.mkdir(parents=True)
+        fs.get_file(top, str(place / top.rpartition("/")[2]))
+        return str(place / top.rpartition("/")[2])
+    prefix = str(fs.unstrip_protocol(top)).rstrip("/") + "/"
+    for item in list_items(FileDataset.from_files(url)):
+        target = place / item.path.removeprefix(prefix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fs.get_file(item.path, str(target))
+    return str(place)
+
+
+def _fill_in(argument: str, side_inputs: Mapping[str, str]) -> str:
+    for name, path in side_inputs.items():
+        argument = argument.replace(f"{{{name}}}", path)
+    return argument

@@ -1,0 +1,283 @@
+"""All workers of a node: one at each place, replaced when it dies, its answers, deaths and delays told as events.
+
+Decides nothing about mini-batches: whether one is tried again is the ledger's affair, how often `init()` may fail the
+coordinator's. Invariant: every mini-batch that was given comes back exactly once, as `Attempted` or as `HandedBack`.
+"""
+
+import contextlib
+import os
+import selectors
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from airflow_batchinfer.engine.ledger import Failed
+from airflow_batchinfer.engine.printing import Printing
+from airflow_batchinfer.engine.protocol import AttemptFailed, Done, Garbled, InitFailed, Ready, Start, Unusable, start_frame
+from airflow_batchinfer.engine.worker_process import Launch, Worker
+
+INIT_SECONDS = 600.0
+END_SECONDS = 10.0
+KEEPER_SECONDS = 1.0
+SILENT_SECONDS = 0.5
+SUSPENDED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker works, and what its replacement inherits: its number, its GPU, its folders."""
+
+    number: int
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """A worker's `init()` returned."""
+
+
+@dataclass(frozen=True)
+class InitEnded:
+    """A worker's `init()` failed, died or hung; a replacement is on its way."""
+
+    failure: Failed
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """An attempt ended."""
+
+    mini_batch: int
+    result: Done | Failed
+
+
+@dataclass(frozen=True)
+class HandedBack:
+    """A mini-batch that was waiting at a worker that is gone; it was never attempted."""
+
+    mini_batch: int
+
+
+@dataclass(frozen=True)
+class ScriptUnusable:
+    """The script can never work."""
+
+    reason: str
+
+
+Event = WorkerReady | InitEnded | Attempted | HandedBack | ScriptUnusable
+
+
+class Supervisor:
+    """See above. Not thread-safe, but for `wake`."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        start: Callable[[Place], Start],
+        printing: Printing,
+        run_timeout_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._launch = launch
+        self._start = start
+        self._printing = printing
+        self._run_timeout_seconds = run_timeout_seconds
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._wake_end, self._wake = os.pipe()
+        os.set_blocking(self._wake_end, False)
+        os.set_blocking(self._wake, False)
+        self._selector.register(self._wake_end, selectors.EVENT_READ, None)
+        self._places: dict[int, Place] = {}
+        self._workers: dict[int, Worker] = {}
+        self._events: list[Event] = []
+        self._polled_at = clock()
+
+    def wake(self) -> None:
+        """Make a `poll` that waits return; any thread may call it."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._wake, b"x")
+
+    def staff(self, places: Sequence[Place]) -> None:
+        """Put a worker at each of these places where there is none."""
+        for place in places:
+            self._places[place.number] = place
+            if place.number not in self._workers:
+                self._begin(place)
+
+    @property
+    def is_occupied(self) -> bool:
+        """Whether any worker has something to do, `init()` included."""
+        return any(worker.queue or not worker.ready for worker in self._workers.values())
+
+    def least_busy(self, most: int) -> Worker | None:
+        """The ready worker with the shortest queue, if that holds fewer than `most`."""
+        free = [worker for worker in self._workers.values() if worker.ready and worker.killed_at is None and len(worker.queue) < most]
+        return min(free, key=lambda worker: len(worker.queue), default=None)
+
+    def give(self, worker: Worker, mini_batch: int, items: bytes) -> None:
+        """Give a worker a mini-batch; it starts at once if nothing is before it."""
+        if not worker.queue:
+            worker.began = self._clock()
+        worker.give(mini_batch, items)
+        self._watch_for_sending(worker)
+
+    def poll(self, timeout_seconds: float) -> list[Event]:
+        """Wait for something to happen, no longer than that; tell what has."""
+        before = self._clock()
+        self._forgive(before - self._polled_at)
+        for key, mask in self._selector.select(max(0.0, min(timeout_seconds, self._until_deadline(before)))):
+            self._attend(key, mask)
+        self._polled_at = self._clock()
+        self._forgive(self._polled_at - before - timeout_seconds)
+        self._stop_the_overdue(self._polled_at)
+        events, self._events = self._events, []
+        return events
+
+    def end(self, *, gracefully: bool) -> None:
+        """End all workers: after their `shutdown()`, or at once."""
+        self._places.clear()
+        if gracefully:
+            for worker in self._workers.values():
+                if worker.ready and not worker.queue:
+                    worker.ask_to_end()
+                else:
+                    worker.kill(self._clock())
+            self._wait_for_the_end(END_SECONDS)
+        for worker in list(self._workers.values()):
+            worker.kill(self._clock())
+        self._wait_for_the_end(2 * KEEPER_SECONDS)
+        for worker in list(self._workers.values()):
+            worker.kill_keeper()
+            self._bury(worker)
+        self._events.clear()
+
+    def close(self) -> None:
+        """Let go of everything; all workers must have ended."""
+        self._selector.close()
+        os.close(self._wake_end)
+        os.close(self._wake)
+
+    def _begin(self, place: Place) -> None:
+        output = self._printing.open_pipe(place.number)
+        try:
+            worker = Worker(place.number, self._launch, place.environment, output)
+        finally:
+            os.close(output)
+        worker.began = self._clock()
+        self._workers[place.number] = worker
+        self._selector.register(worker.replies, selectors.EVENT_READ, (worker, self._listen))
+        self._selector.register(worker.alive, selectors.EVENT_READ, (worker, self._bury))
+        worker.send(start_frame(self._start(place)))
+        self._watch_for_sending(worker)
+
+    def _attend(self, key: selectors.SelectorKey, mask: int) -> None:
+        if key.data is None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_end, 4096)
+            return
+        worker, do = key.data
+        if worker not in self._workers.values():
+            return  # buried by an event just before this one
+        if mask & selectors.EVENT_WRITE:
+            worker.flush()
+            if not worker.has_unsent:
+                self._selector.unregister(worker.requests)
+        else:
+            do(worker)
+
+    def _watch_for_sending(self, worker: Worker) -> None:
+        if worker.has_unsent and worker.requests not in self._selector.get_map():
+            self._selector.register(worker.requests, selectors.EVENT_WRITE, (worker, None))
+
+    def _listen(self, worker: Worker) -> None:
+        try:
+            for answer in worker.read_answers():
+                self._take(worker, answer)
+        except EOFError:
+            self._selector.unregister(worker.replies)
+            worker.silent_since = self._clock()  # mostly it has ended, and `alive` closes in a moment
+        except Garbled as nonsense:
+            self._selector.unregister(worker.replies)
+            worker.kill(self._clock(), f"the worker wrote nonsense to the engine's own pipe: {nonsense}")
+
+    def _take(self, worker: Worker, answer: Ready | InitFailed | Unusable | Done | AttemptFailed) -> None:
+        match answer:
+            case Ready():
+                worker.ready = True
+                worker.began = self._clock() if worker.queue else None
+                self._events.append(WorkerReady())
+            case InitFailed(failure):
+                self._events.append(InitEnded(failure))
+                worker.ready = True  # what comes is its end, not a second failure
+                worker.kill(self._clock())
+            case Unusable(reason):
+                self._events.append(ScriptUnusable(reason))
+            case Done() | AttemptFailed():
+                if not worker.queue or worker.queue[0] != answer.mini_batch:
+                    raise Garbled(f"an answer for mini-batch {answer.mini_batch}, which it was not given")
+                worker.queue.popleft()
+                worker.began = self._clock() if worker.queue else None
+                self._events.append(Attempted(answer.mini_batch, answer if isinstance(answer, Done) else answer.failure))
+
+    def _bury(self, worker: Worker) -> None:
+        """A worker and all below it are gone: hear its last words, say what became of its mini-batches, replace it."""
+        with contextlib.suppress(EOFError, Garbled):
+            for answer in worker.read_answers():
+                self._take(worker, answer)
+        for descriptor in (worker.replies, worker.alive, worker.requests):
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(descriptor)
+        del self._workers[worker.number]
+        how = worker.collect(KEEPER_SECONDS)
+        if not worker.ready:
+            self._events.append(InitEnded(self._failure(worker, f"init() did not return: {how}", "init() did not return")))
+        victim = worker.victim if worker.killed_at is not None else next(iter(worker.queue), None)
+        for mini_batch in worker.queue:
+            if mini_batch == victim:
+                self._events.append(Attempted(mini_batch, self._failure(worker, how, how)))
+            else:
+                self._events.append(HandedBack(mini_batch))
+        if place := self._places.get(worker.number):
+            self._begin(place)
+
+    def _failure(self, worker: Worker, reason: str, key: str) -> Failed:
+        printed = self._printing.tail(worker.number)
+        return Failed(reason, key, f"the last that worker {worker.number} printed:\n{printed}\n" if printed else "")
+
+    def _forgive(self, excess_seconds: float) -> None:
+        """We were suspended, or starved: that time is not the scripts' fault."""
+        if excess_seconds > SUSPENDED_SECONDS:
+            for worker in self._workers.values():
+                if worker.began is not None:
+                    worker.began += excess_seconds
+
+    def _limit(self, worker: Worker) -> float:
+        return self._run_timeout_seconds if worker.ready else INIT_SECONDS
+
+    def _until_deadline(self, now: float) -> float:
+        times = [worker.began + self._limit(worker) - now for worker in self._workers.values() if worker.began is not None]
+        times += [worker.killed_at + KEEPER_SECONDS - now for worker in self._workers.values() if worker.killed_at is not None]
+        times += [worker.silent_since + SILENT_SECONDS - now for worker in self._workers.values() if worker.silent_since is not None]
+        return min(times, default=3600.0)
+
+    def _stop_the_overdue(self, now: float) -> None:
+        for worker in list(self._workers.values()):
+            if worker.killed_at is not None:
+                if now - worker.killed_at >= KEEPER_SECONDS:
+                    worker.kill_keeper()
+            elif worker.silent_since is not None:
+                if now - worker.silent_since >= SILENT_SECONDS:
+                    worker.kill(now, "the worker closed its pipes")
+            elif worker.began is not None and now - worker.began >= self._limit(worker):
+                call = "run()" if worker.ready else "init()"
+                worker.kill(now, f"timed out: {call} took longer than {self._limit(worker):g} s")
+
+    def _wait_for_the_end(self, seconds: float) -> None:
+        deadline = self._clock() + seconds
+        while self._workers and (left := deadline - self._clock()) > 0:
+            for key, mask in self._selector.select(left):
+                self._attend(key, mask)
