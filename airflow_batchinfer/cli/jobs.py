@@ -1,0 +1,82 @@
+"""`batchinfer jobs list|show|delete|prune`."""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+
+from airflow_batchinfer.cli.tables import print_table
+from airflow_batchinfer.engine.failures import causes
+from airflow_batchinfer.engine.jobs import JobStatus, delete_job, is_alive, job_names, job_status, prune_jobs
+from airflow_batchinfer.engine.progress import duration
+from airflow_batchinfer.workspace import Workspace
+
+
+def list_jobs(options: argparse.Namespace) -> None:
+    """Print every job."""
+    workspace = Workspace.at(options.workspace)
+    jobs = [job_status(workspace, name) for name in job_names(workspace)]
+    if options.json:
+        print(json.dumps([_as_dict(status) for status in jobs]))
+        return
+    rows = [(status.job.name, status.state, _share(status), f"{status.counts.items_failed:,}", _age(status)) for status in jobs]
+    print_table(("job", "state", "done", "failed items", "last active"), rows, "no jobs")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print one job."""
+    workspace = Workspace.at(options.workspace)
+    status = job_status(workspace, options.job)
+    found = causes(workspace.store, status.job, status.generation)
+    if options.json:
+        print(json.dumps({**_as_dict(status), "causes": [asdict(cause) for cause in found]}))
+        return
+    counts = status.counts
+    print(f"job {status.job.name}: {status.state}, {_share(status)} done, last active {_age(status)}")
+    print(f"script {status.job.spec.entry_script}, {status.job.items:,} items in {status.job.mini_batches:,} mini-batches")
+    print(
+        f"items {counts.items:,}, failed {counts.items_failed:,}; mini-batches failed {counts.mini_batches_failed:,}; rows {counts.rows:,}"
+    )
+    for node in status.nodes:
+        print(f"node {node.node}: process {node.process}, {'alive' if is_alive(node) else 'ended'}")
+    for cause in found:
+        print(f"\n{cause.items:,} items in {cause.mini_batches:,} mini-batches: {cause.key}")
+        print(f"for example mini-batch {cause.example['mini_batch']}: {cause.example['traceback'] or cause.example['reason']}")
+
+
+def delete(options: argparse.Namespace) -> None:
+    """Delete a job."""
+    delete_job(Workspace.at(options.workspace), options.job)
+    print(f"deleted {options.job}")
+
+
+def prune(options: argparse.Namespace) -> None:
+    """Delete old jobs."""
+    count = 0
+    for name in prune_jobs(Workspace.at(options.workspace), options.older_than):
+        count += 1
+        print(f"deleted {name}")
+    print(f"{count} jobs deleted")
+
+
+def _as_dict(status: JobStatus) -> dict[str, object]:
+    return {
+        "job": status.job.name,
+        "state": status.state,
+        "generation": status.generation,
+        "mini_batches": status.job.mini_batches,
+        "mini_batches_done": status.mini_batches_done,
+        "items": status.job.items,
+        "counts": status.counts.to_dict(),
+        "nodes": [asdict(node) for node in status.nodes],
+        "created_at": status.job.created_at,
+        "last_active": status.last_active,
+    }
+
+
+def _share(status: JobStatus) -> str:
+    return f"{status.mini_batches_done:,}/{status.job.mini_batches:,}"
+
+
+def _age(status: JobStatus) -> str:
+    return f"{duration(max(0, time.time() - status.last_active))} ago"

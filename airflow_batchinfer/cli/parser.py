@@ -1,0 +1,131 @@
+"""Every command and option there is. The commands themselves are imported only when they are called."""
+
+import argparse
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
+
+from airflow_batchinfer.workspace import ENVIRONMENT_VARIABLE
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse; what stands after `--` is the script's."""
+    ours, script = (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]) if "--" in arguments else (arguments, [])
+    parser = _Parser(prog="batchinfer", description="Score files or tables with an entry script, exactly once.", allow_abbrev=False)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_run(commands)
+    _add_models(commands)
+    _add_jobs(commands)
+    options = parser.parse_args(ours)
+    options.arguments = script
+    return options
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says how to get help, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has no name
+    run = commands.add_parser(
+        "run",
+        help="score files",
+        description="Score files with an entry script. Run twice, the same command reuses its result; interrupted, it resumes.",
+        epilog="What stands after -- goes to the script as its own arguments.",
+        allow_abbrev=False,
+    )
+    run.add_argument("script", metavar="SCRIPT", help="the entry script, with init() and run(mini_batch)")
+    run.add_argument(
+        "--input", action="append", required=True, metavar="URL", help="a file, a folder or a glob, on any storage; repeatable"
+    )
+    run.add_argument("--output", required=True, metavar="DIR", help="the folder for the result; never inside an input folder")
+    run.add_argument("--source-directory", metavar="DIR", help="the folder to ship with the script; else the script and its sibling *.py")
+    run.add_argument("--mini-batch-size", metavar="N", help="files of one run() call (default 10)")
+    run.add_argument("--processes", metavar="N", help="workers (default: one per GPU, else one per core)")
+    run.add_argument("--error-threshold", metavar="N", default="0", help="how many items may fail; -1: any number (default 0)")
+    run.add_argument("--allowed-failed-count", metavar="N", help="how many mini-batches may fail")
+    run.add_argument("--allowed-failed-percent", metavar="P", help="what share of the mini-batches may fail, at the end")
+    run.add_argument(
+        "--append-row-file-name", metavar="F", default="parallel_run_step.txt", help="the result's file name (default %(default)s)"
+    )
+    run.add_argument("--output-action", metavar="A", default="append_row", help="append_row or summary_only (default %(default)s)")
+    run.add_argument(
+        "--model", action="append", default=[], metavar="REF", help="name, name:3 or name:latest; the script finds it in AZUREML_MODEL_DIR"
+    )
+    run.add_argument(
+        "--side-input", action="append", default=[], metavar="NAME=URL", help="a path for every worker; {NAME} in the arguments becomes it"
+    )
+    run.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable for the script; never stored"
+    )
+    run.add_argument("--timeout", metavar="S", default="60", help="seconds that one run() call may take (default %(default)s)")
+    run.add_argument("--max-try", metavar="N", default="3", help="tries of one mini-batch in all (default %(default)s)")
+    run.add_argument("--no-reuse", action="store_true", help="score anew, even if nothing has changed")
+    run.add_argument("--json", action="store_true", help="print the summary as the last line")
+    _finish(run, "run", "run")
+
+
+def _add_models(commands: Any) -> None:  # noqa: ANN401 - as above
+    models = _group(commands, "models", "register and look at models")
+    register = models.add_parser("register", help="register a file or folder as the next version", allow_abbrev=False)
+    register.add_argument("name", metavar="NAME")
+    register.add_argument("path", metavar="PATH")
+    register.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="repeatable")
+    register.add_argument("--description", metavar="TEXT")
+    register.add_argument("--json", action="store_true", help="print the version as JSON")
+    _finish(register, "models", "register")
+    listing = models.add_parser("list", help="every model and version", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    _finish(listing, "models", "list_models")
+    show = models.add_parser("show", help="one version, as JSON", allow_abbrev=False)
+    show.add_argument("reference", metavar="REF", help="name, name:3 or name:latest")
+    _finish(show, "models", "show")
+    delete = models.add_parser("delete", help="delete a version, or all of a model", allow_abbrev=False)
+    delete.add_argument("reference", metavar="REF", help="name:3, or name for every version")
+    _finish(delete, "models", "delete")
+
+
+def _add_jobs(commands: Any) -> None:  # noqa: ANN401 - as above
+    jobs = _group(commands, "jobs", "look at jobs and remove them")
+    listing = jobs.add_parser("list", help="every job and how far it is", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    _finish(listing, "jobs", "list_jobs")
+    show = jobs.add_parser("show", help="one job: counts, nodes, why what failed", allow_abbrev=False)
+    show.add_argument("job", metavar="JOB")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    _finish(show, "jobs", "show")
+    delete = jobs.add_parser("delete", help="remove a job that nobody works on", allow_abbrev=False)
+    delete.add_argument("job", metavar="JOB")
+    _finish(delete, "jobs", "delete")
+    prune = jobs.add_parser("prune", help="remove old jobs that nobody works on", allow_abbrev=False)
+    prune.add_argument("--older-than", required=True, type=_seconds, metavar="AGE", help="30d, 12h, 90m or 60s since anybody worked on it")
+    _finish(prune, "jobs", "prune")
+
+
+def _group(commands: Any, name: str, told: str) -> Any:  # noqa: ANN401 - as above
+    group = commands.add_parser(name, help=told, description=told.capitalize() + ".", allow_abbrev=False)
+    return group.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+
+def _finish(parser: argparse.ArgumentParser, module: str, function: str) -> None:
+    parser.add_argument("--workspace", metavar="URL", help=f"default: ${ENVIRONMENT_VARIABLE}, else .batchinfer in the current folder")
+    parser.set_defaults(command=_later(module, function))
+
+
+def _later(module: str, function: str) -> Callable[[argparse.Namespace], None]:
+    def command(options: argparse.Namespace) -> None:
+        getattr(import_module(f"airflow_batchinfer.cli.{module}"), function)(options)
+
+    return command
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 30d, 12h, 90m or 60s")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,100 @@
+"""`batchinfer run`: one node, in this process, and a result that a person can follow."""
+
+import argparse
+from collections.abc import Mapping
+
+from airflow_batchinfer.cli.display import open_display
+from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.engine.merge import Summary
+from airflow_batchinfer.engine.node import NodeOptions
+from airflow_batchinfer.engine.progress import duration
+from airflow_batchinfer.engine.scoring import begin, score
+from airflow_batchinfer.environments import own_interpreter
+from airflow_batchinfer.errors import ConfigError, NotFoundError
+from airflow_batchinfer.planning.config import ParallelRunConfig
+from airflow_batchinfer.planning.pin import Pin
+from airflow_batchinfer.planning.planner import Request
+from airflow_batchinfer.registry import ModelRegistry
+from airflow_batchinfer.workspace import Workspace
+
+
+def run(options: argparse.Namespace) -> None:
+    """Plan, score and merge."""
+    config = _config(options)
+    workspace = Workspace.at(options.workspace)
+    with open_display() as display:
+        display.say("looking at the inputs")
+        pin = begin(workspace, _request(workspace, options, config))
+        display.say(_what_happens(pin))
+        node = NodeOptions(environment_variables=config.environment_variables, report=display.progress, show=display.printed)
+        summary = score(workspace, pin, node)
+    print(summary.to_json() if options.json else _told(summary))
+
+
+def _config(options: argparse.Namespace) -> ParallelRunConfig:
+    return ParallelRunConfig(
+        entry_script=options.script,
+        source_directory=options.source_directory,
+        error_threshold=options.error_threshold,
+        allowed_failed_count=options.allowed_failed_count,
+        allowed_failed_percent=options.allowed_failed_percent,
+        output_action=options.output_action,
+        append_row_file_name=options.append_row_file_name,
+        mini_batch_size=options.mini_batch_size,
+        process_count_per_node=options.processes,
+        run_invocation_timeout=options.timeout,
+        run_max_try=options.max_try,
+        environment_variables=named_values("--env", options.env),
+    )
+
+
+def _request(workspace: Workspace, options: argparse.Namespace, config: ParallelRunConfig) -> Request:
+    interpreter = own_interpreter()
+    return Request(
+        config=config,
+        inputs=[FileDataset.from_files(url) for url in options.input],
+        output_dir=options.output,
+        interpreter=interpreter.path,
+        interpreter_digest=interpreter.digest,
+        models=_models(workspace, options.model),
+        side_inputs=named_values("--side-input", options.side_input),
+        arguments=options.arguments,
+        allow_reuse=not options.no_reuse,
+    )
+
+
+def _models(workspace: Workspace, references: list[str]) -> list[tuple[str, str]]:
+    registry = ModelRegistry(workspace)
+    found, faults = [], []
+    for reference in references:
+        try:
+            model = registry.resolve(reference)
+            found.append((model.reference, model.digest))
+        except NotFoundError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def named_values(option: str, given: list[str]) -> Mapping[str, str]:
+    """NAME=VALUE, several times."""
+    if faults := [f"{option} {text!r}: give NAME=VALUE" for text in given if not text.partition("=")[0] or "=" not in text]:
+        raise ConfigError(faults)
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
+
+
+def _what_happens(pin: Pin) -> str:
+    if pin.reused:
+        return f"nothing that matters has changed: the job {pin.job} is reused"
+    if pin.resumed:
+        return f"resuming the job {pin.job}: {pin.resumed:,} mini-batches are done already"
+    return f"working on the job {pin.job}"
+
+
+def _told(summary: Summary) -> str:
+    failed = f", {summary.items_failed:,} failed" if summary.items_failed else ""
+    how = "reused" if summary.reused else f"in {duration(summary.seconds)}, {summary.items_per_second:,.0f} items/s"
+    return (
+        f"{summary.items:,} items in {summary.mini_batches:,} mini-batches{failed}, {summary.rows:,} rows, {how}\nresult: {summary.output}"
+    )
