@@ -5,7 +5,10 @@ surroundings failed, so trying again may help. A mini-batch that fails is not he
 Every message says what happened, with which value, and what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar, cast
+
+Answer = TypeVar("Answer")
 
 
 class BatchInferError(Exception):
@@ -25,7 +28,30 @@ class ConfigError(UserError):
 
     def __init__(self, faults: str | Iterable[str]) -> None:
         self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
-        super().__init__(self.faults[0] if len(self.faults) == 1 else "\n".join(f"- {fault}" for fault in self.faults))
+        told = [f"{len(self.faults)} things are wrong:", *(f"- {fault}" for fault in self.faults)]
+        super().__init__(self.faults[0] if len(self.faults) == 1 else "\n".join(told))
+
+
+class Faults:
+    """Collects the faults of several steps, so that one error can list them all."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def attempt(self, step: Callable[[], Answer]) -> Answer:
+        """Do a step and keep its faults for later. What it gives after a fault is nothing: `raise_any` must come first."""
+        try:
+            return step()
+        except ConfigError as error:
+            self._found += error.faults
+        except NotFoundError as error:
+            self._found.append(str(error))
+        return cast("Answer", None)
+
+    def raise_any(self) -> None:
+        """Raise them, if there are any."""
+        if self._found:
+            raise ConfigError(self._found)
 
 
 class ScriptError(UserError):

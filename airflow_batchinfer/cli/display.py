@@ -58,7 +58,7 @@ class _Lines:
         self._said_at = time.monotonic()
 
     def say(self, text: str) -> None:
-        print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
     def progress(self, progress: engine_progress.Progress) -> None:
         now = time.monotonic()
@@ -78,7 +78,7 @@ class _Bar:
         self._task = task
 
     def say(self, text: str) -> None:
-        self._bar.console.print(Text(text.encode("utf-8", "backslashreplace").decode()))
+        self._bar.console.print(Text(text))
 
     def progress(self, progress: engine_progress.Progress) -> None:
         self._bar.update(self._task, total=progress.items, completed=progress.counts.items, told=str(progress))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from airflow_batchinfer.cli.tables import print_table
 from airflow_batchinfer.engine.failures import causes
-from airflow_batchinfer.engine.jobs import JobStatus, delete_job, is_alive, job_names, job_status, prune_jobs
+from airflow_batchinfer.engine.jobs import JobStatus, all_jobs, delete_job, is_alive, job_status, prune_jobs
 from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.workspace import Workspace
 
@@ -15,7 +15,7 @@ from airflow_batchinfer.workspace import Workspace
 def list_jobs(options: argparse.Namespace) -> None:
     """Print every job."""
     workspace = Workspace.at(options.workspace)
-    jobs = [job_status(workspace, name) for name in job_names(workspace)]
+    jobs = all_jobs(workspace)
     if options.json:
         print(json.dumps([_as_dict(status) for status in jobs]))
         return
@@ -65,7 +65,7 @@ def _as_dict(status: JobStatus) -> dict[str, object]:
         "state": status.state,
         "generation": status.generation,
         "mini_batches": status.job.mini_batches,
-        "mini_batches_done": status.mini_batches_done,
+        "mini_batches_done": status.counts.mini_batches,
         "items": status.job.items,
         "counts": status.counts.to_dict(),
         "nodes": [asdict(node) for node in status.nodes],
@@ -75,7 +75,7 @@ def _as_dict(status: JobStatus) -> dict[str, object]:
 
 
 def _share(status: JobStatus) -> str:
-    return f"{status.mini_batches_done:,}/{status.job.mini_batches:,}"
+    return f"{status.counts.mini_batches:,}/{status.job.mini_batches:,}"
 
 
 def _age(status: JobStatus) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 
 from airflow_batchinfer.cli.display import open_display
 from airflow_batchinfer.datasets import FileDataset
@@ -10,21 +11,25 @@ from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.engine.scoring import begin, score
 from airflow_batchinfer.environments import own_interpreter
-from airflow_batchinfer.errors import ConfigError, NotFoundError
+from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.planner import Request
-from airflow_batchinfer.registry import ModelRegistry
+from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.workspace import Workspace
 
 
 def run(options: argparse.Namespace) -> None:
     """Plan, score and merge."""
-    config = _config(options)
     workspace = Workspace.at(options.workspace)
+    faults = Faults()
+    config = faults.attempt(lambda: _config(options))
+    side_inputs = faults.attempt(lambda: named_values("--side-input", options.side_input))
+    models = [faults.attempt(partial(ModelRegistry(workspace).resolve, reference)) for reference in options.model]
+    faults.raise_any()
     with open_display() as display:
         display.say("looking at the inputs")
-        pin = begin(workspace, _request(workspace, options, config))
+        pin = begin(workspace, _request(options, config, models, side_inputs))
         display.say(_what_happens(pin))
         node = NodeOptions(environment_variables=config.environment_variables, report=display.progress, show=display.printed)
         summary = score(workspace, pin, node)
@@ -48,7 +53,7 @@ def _config(options: argparse.Namespace) -> ParallelRunConfig:
     )
 
 
-def _request(workspace: Workspace, options: argparse.Namespace, config: ParallelRunConfig) -> Request:
+def _request(options: argparse.Namespace, config: ParallelRunConfig, models: list[Model], side_inputs: Mapping[str, str]) -> Request:
     interpreter = own_interpreter()
     return Request(
         config=config,
@@ -56,25 +61,11 @@ def _request(workspace: Workspace, options: argparse.Namespace, config: Parallel
         output_dir=options.output,
         interpreter=interpreter.path,
         interpreter_digest=interpreter.digest,
-        models=_models(workspace, options.model),
-        side_inputs=named_values("--side-input", options.side_input),
+        models=[(model.reference, model.digest) for model in models],
+        side_inputs=side_inputs,
         arguments=options.arguments,
         allow_reuse=not options.no_reuse,
     )
-
-
-def _models(workspace: Workspace, references: list[str]) -> list[tuple[str, str]]:
-    registry = ModelRegistry(workspace)
-    found, faults = [], []
-    for reference in references:
-        try:
-            model = registry.resolve(reference)
-            found.append((model.reference, model.digest))
-        except NotFoundError as error:
-            faults.append(str(error))
-    if faults:
-        raise ConfigError(faults)
-    return found
 
 
 def named_values(option: str, given: list[str]) -> Mapping[str, str]:

@@ -40,10 +40,8 @@ class Blocks:
         self._finished = bytearray(len(blocks))
         self._finished_blocks = 0
         self._finished_counts = Counts()
-        self._finished_mini_batches = 0
         self._untouched = 0
         self.counts = Counts()
-        self.mini_batches_done = 0
 
     @property
     def finished(self) -> bool:
@@ -127,14 +125,12 @@ class Blocks:
             self._finished[block] = 1
             self._finished_blocks += 1
             self._finished_counts += state.counts
-            self._finished_mini_batches += state.size
             del self._open[block]
 
     def _sum_up(self) -> None:
         while self._untouched < len(self._blocks) and (self._finished[self._untouched] or self._untouched in self._open):
             self._untouched += 1
         self.counts = sum((state.counts for state in self._open.values()), self._finished_counts)
-        self.mini_batches_done = self._finished_mini_batches + sum(len(state.done) for state in self._open.values())
 
 
 def read_log(store: Store, folder: JobFolder, block: int) -> list[Record]:

@@ -68,7 +68,7 @@ class Coordinator:
     ) -> None:
         self._job = job
         self._ranges = job.blocks()
-        self._blocks = recorder.blocks
+        self._committed = recorder.blocks.counts
         self._recorder = recorder
         self._pulse = pulse
         self._ledger = ledger
@@ -76,7 +76,7 @@ class Coordinator:
         self._report = report
         self._clock = clock
         self._began = clock()
-        self._items_at_start = recorder.blocks.counts.items
+        self._items_at_start = self._committed.items
         self._held: dict[int, Holding] = {}
         self._lines: dict[int, bytes] = {}
         self._lost: dict[int, tuple[tuple[str, str], ...]] = {}
@@ -92,22 +92,16 @@ class Coordinator:
         self._refresh_seconds = REFRESH_SECONDS
         self._reported_at = 0.0
 
-    def accept(self, claimed: Claimed) -> bool:
-        """Take a claimed block in; False if there was none."""
-        self._asked_for_claim = False
-        if claimed.claim is None:
-            self._dry = True
-            return False
-        if claimed.claim.todo:
-            self._held[claimed.claim.block] = Holding(set(claimed.claim.todo))
-            self._lines |= claimed.lines
-            self._todo.extend(claimed.claim.todo)
-        return True
+    def claim(self) -> bool:
+        """Claim a block now; False if there is none to be had."""
+        self._recorder.claim()
+        self._wait()
+        return bool(self._held)
 
-    @property
-    def waiting(self) -> int:
-        """Mini-batches that no worker has yet."""
-        return len(self._todo) + len(self._stock)
+    def refresh(self) -> None:
+        """Read now what all nodes have done. Raises `Spent` if they have failed too much."""
+        self._recorder.refresh()
+        self._wait()
 
     def shift(self, supervisor: Supervisor, fetcher: Fetcher, places: Sequence[Place]) -> None:
         """Work until everything that we hold is committed and nothing more could be claimed."""
@@ -125,6 +119,10 @@ class Coordinator:
             self._tell(len(places))
         self._patience.resting()
 
+    def _wait(self) -> None:
+        for answer in self._recorder.wait(None):
+            self._follow(answer, None)
+
     def commit_all(self, timeout_seconds: float) -> None:
         """Commit what is settled, whoever or whatever ends this node; no longer than that."""
         for block in list(self._held):
@@ -133,20 +131,30 @@ class Coordinator:
 
     def check_thresholds(self) -> None:
         """Raise `Spent` if all nodes together have failed too much."""
-        if reason := self._ledger.spent(self._blocks.counts):
+        if reason := self._ledger.spent(self._committed):
             raise Spent(reason)
 
     def tell(self, workers: int) -> None:
         """Report how far the job is."""
-        counts = self._blocks.counts + self._ledger.uncommitted
-        done = self._blocks.mini_batches_done + self._ledger.uncommitted.mini_batches
+        counts = self._committed + self._ledger.uncommitted
         seconds = self._clock() - self._began
-        self._report(Progress(self._job.mini_batches, done, self._job.items, counts, self._items_at_start, seconds, workers))
+        self._report(Progress(self._job.mini_batches, self._job.items, counts, self._items_at_start, seconds, workers))
+
+    # What comes in.
+
+    def _accept(self, claimed: Claimed) -> None:
+        self._asked_for_claim = False
+        if claimed.claim is None:
+            self._dry = True
+        elif claimed.claim.todo:
+            self._held[claimed.claim.block] = Holding(set(claimed.claim.todo))
+            self._lines |= claimed.lines
+            self._todo.extend(claimed.claim.todo)
 
     # What goes out.
 
     def _ask_for_more(self, processes: int) -> None:
-        if not self._asked_for_claim and not self._dry and self.waiting <= processes * self._depth():
+        if not self._asked_for_claim and not self._dry and len(self._todo) + len(self._stock) <= processes * self._depth():
             self._asked_for_claim = True
             self._recorder.claim()
         now = self._clock()
@@ -207,7 +215,7 @@ class Coordinator:
             items = len(items_of(self._lines[mini_batch]))
         outcome = _outcome(result, items, lost)
         self._learn_speed(mini_batch)
-        verdict, counts = self._ledger.judge(mini_batch, items, outcome, self._blocks.counts)
+        verdict, counts = self._ledger.judge(mini_batch, items, outcome, self._committed)
         if isinstance(outcome, Failed):
             self._mention(mini_batch, outcome, verdict)
         if verdict is Verdict.RETRY:
@@ -277,17 +285,18 @@ class Coordinator:
         if not holding.left:
             del self._held[block]
 
-    def _follow(self, answer: Answer, fetcher: Fetcher) -> None:
+    def _follow(self, answer: Answer, fetcher: Fetcher | None) -> None:
+        self._committed = answer.counts
         match answer:
             case Claimed():
-                self.accept(answer)
-            case Refreshed(seconds):
+                self._accept(answer)
+            case Refreshed(_, seconds):
                 self._dry = False
                 self._refresh_seconds = max(REFRESH_SECONDS, seconds / REFRESH_SHARE)
                 self.check_thresholds()
-            case Committed(block, settled, lost):
+            case Committed(_, block, settled, lost):
                 self._ledger.settle([each.mini_batch for each in settled])
-                if lost:
+                if lost and fetcher:
                     self._drop(block, fetcher)
 
     def _drop(self, block: int, fetcher: Fetcher) -> None:

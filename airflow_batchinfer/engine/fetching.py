@@ -68,8 +68,8 @@ class Fetcher:
         shutil.rmtree(self._folder / str(mini_batch), ignore_errors=True)
 
     def close(self) -> None:
-        """Stop; what is being fetched now is waited for."""
-        self._pool.shutdown(cancel_futures=True)
+        """Stop; what is still being fetched then is of no use to anyone."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, mini_batch: int, line: bytes) -> Fetched:
         cells: list[list[Any]] = []

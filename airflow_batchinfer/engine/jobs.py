@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from airflow_batchinfer.engine.blocks import Blocks
@@ -24,7 +25,6 @@ class JobStatus:
     generation: int
     state: str
     counts: Counts
-    mini_batches_done: int
     nodes: tuple[Heartbeat, ...]
 
     @property
@@ -43,9 +43,13 @@ def is_alive(node: Heartbeat) -> bool:
     return not (node.ended or process_is_gone(node) or time.time() - node.at > ALIVE_SECONDS)
 
 
-def job_names(workspace: Workspace) -> list[str]:
-    """Every job."""
-    return workspace.store.children("jobs")
+def all_jobs(workspace: Workspace) -> list[JobStatus]:
+    """Every job; one that is being planned, or removed, is none."""
+    found = []
+    for name in workspace.store.children("jobs"):
+        with suppress(NotFoundError):
+            found.append(job_status(workspace, name))
+    return found
 
 
 def job_status(workspace: Workspace, name: str) -> JobStatus:
@@ -59,7 +63,7 @@ def job_status(workspace: Workspace, name: str) -> JobStatus:
     blocks.refresh()
     nodes = tuple(_nodes(workspace, folder))
     state = "complete" if complete else "working" if any(map(is_alive, nodes)) else "aborted" if ended else "incomplete"
-    return JobStatus(job, generation, state, blocks.counts, blocks.mini_batches_done, nodes)
+    return JobStatus(job, generation, state, blocks.counts, nodes)
 
 
 def delete_job(workspace: Workspace, name: str) -> None:
@@ -74,14 +78,10 @@ def delete_job(workspace: Workspace, name: str) -> None:
 def prune_jobs(workspace: Workspace, older_than_seconds: float) -> Iterator[str]:
     """Remove the jobs on which nobody has done anything for so long; give their names."""
     limit = time.time() - older_than_seconds
-    for name in job_names(workspace):
-        try:
-            status = job_status(workspace, name)
-        except NotFoundError:
-            continue  # another prune was faster
+    for status in all_jobs(workspace):
         if not status.alive and status.last_active < limit:
-            _remove(workspace, name)
-            yield name
+            _remove(workspace, status.job.name)
+            yield status.job.name
 
 
 def _remove(workspace: Workspace, name: str) -> None:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import cast
 from uuid import uuid4
 
 from airflow_batchinfer.engine.blocks import Blocks
@@ -22,7 +21,7 @@ from airflow_batchinfer.engine.files import FileUploads
 from airflow_batchinfer.engine.heartbeats import Pulse, Witness, own_heartbeat
 from airflow_batchinfer.engine.ledger import Ledger, Patience
 from airflow_batchinfer.engine.printing import Printing, Show
-from airflow_batchinfer.engine.recorder import Claimed, Recorder
+from airflow_batchinfer.engine.recorder import Recorder
 from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.engine.staging import Stage, stage
 from airflow_batchinfer.engine.supervisor import Supervisor
@@ -78,17 +77,17 @@ class _Node:
 
     def work(self) -> None:
         self._stack.enter_context(closing(self._recorder))
-        self._refresh()
+        self._blocks.refresh()
         if self._blocks.finished:
             return
         self._stack.enter_context(self._pulse)
         ledger = Ledger(self._pin.rules.thresholds, self._pin.rules.max_tries)
         coordinator = Coordinator(self._job, self._recorder, self._pulse, ledger, self._patience, self._options.report)
         try:
-            coordinator.check_thresholds()
+            coordinator.refresh()
             self._work_in_shifts(coordinator)
         except Spent as spent:
-            coordinator.commit_all(LAST_COMMIT_SECONDS)
+            _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             end_generation(self._workspace.store, self._job.name, Ending(self._pin.generation, None))
             raise ErrorBudgetSpent(describe_failures(self._workspace.store, self._job, self._pin.generation, str(spent))) from spent
         except BaseException:
@@ -99,17 +98,17 @@ class _Node:
     def _work_in_shifts(self, coordinator: Coordinator) -> None:
         staged: tuple[Stage, Printing] | None = None
         while not self._blocks.finished:
-            if not self._has_candidates():
+            if next(self._blocks.candidates(self._witness.is_dead), None) is None:
                 self._watch(coordinator)
                 continue
             # A GPU first, then a claim: a node that waits for a GPU must not hold a block back.
             with self._gpus_for_a_shift() as gpus:
                 if gpus is None:
                     self._watch(coordinator)
-                elif coordinator.accept(self._claim()):
+                elif coordinator.claim():
                     staged = staged or self._stage()
                     self._shift(coordinator, *staged, gpus)
-            self._refresh()
+            coordinator.refresh()
 
     def _shift(self, coordinator: Coordinator, staged: Stage, printing: Printing, gpus: Sequence[str]) -> None:
         places = staged.places(self._name, min(self._processes, len(gpus) or self._processes), gpus)
@@ -144,6 +143,8 @@ class _Node:
         try:
             if not locks:
                 log.info("all %d GPUs of this host are in use; waiting for one", len(self._gpus))
+            elif len(locks) < self._processes:
+                log.info("%d GPUs are free, so that many workers are started, not %d", len(locks), self._processes)
             yield tuple(lock.gpu for lock in locks) or None
         finally:
             for lock in locks:
@@ -152,21 +153,8 @@ class _Node:
     def _watch(self, coordinator: Coordinator) -> None:
         """Others hold what is left: look now and then whether one of them died."""
         time.sleep(WATCH_SECONDS)
-        self._refresh()
-        coordinator.check_thresholds()
+        coordinator.refresh()
         coordinator.tell(0)
-
-    def _has_candidates(self) -> bool:
-        return next(self._blocks.candidates(self._witness.is_dead), None) is not None
-
-    def _claim(self) -> Claimed:
-        self._recorder.claim()
-        (answer,) = self._recorder.wait(None)
-        return cast("Claimed", answer)
-
-    def _refresh(self) -> None:
-        self._recorder.refresh()
-        self._recorder.wait(None)
 
 
 def _quietly(do: Callable[[], None]) -> None:

@@ -10,7 +10,6 @@ class Progress:
     """A job at a moment. Speed and remaining time count from where this node began."""
 
     mini_batches: int
-    mini_batches_done: int
     items: int
     counts: Counts
     items_at_start: int

@@ -13,6 +13,7 @@ from airflow_batchinfer.engine.blocks import Blocks, Claim
 from airflow_batchinfer.engine.heartbeats import Witness
 from airflow_batchinfer.engine.outputs import Settled, write_segment
 from airflow_batchinfer.planning.plan import read_lines
+from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
@@ -21,6 +22,7 @@ from airflow_batchinfer.workspace import JobFolder
 class Claimed:
     """A block to work on, with the plan's lines; None where there is none to be had now."""
 
+    counts: Counts
     claim: Claim | None
     lines: dict[int, bytes]
 
@@ -29,6 +31,7 @@ class Claimed:
 class Committed:
     """A commit was made, or (`lost`) the block was taken over and the rows are dropped."""
 
+    counts: Counts
     block: int
     settled: tuple[Settled, ...]
     lost: bool
@@ -38,9 +41,11 @@ class Committed:
 class Refreshed:
     """The logs were read again, which took this long."""
 
+    counts: Counts
     seconds: float
 
 
+# Each says what all nodes had committed at that moment, so that whoever takes the answers in order counts nothing twice.
 Answer = Claimed | Committed | Refreshed
 
 
@@ -101,18 +106,19 @@ class Recorder:
     def _claim(self) -> Claimed:
         claim = self.blocks.claim(self.witness.is_dead)
         if claim is None or not claim.todo:
-            return Claimed(claim, {})
+            return Claimed(self.blocks.counts, claim, {})
         numbers = range(claim.todo[0], claim.todo[-1] + 1)
         lines = dict(zip(numbers, read_lines(self._store, self._plan, numbers), strict=True))
-        return Claimed(claim, {number: lines[number] for number in claim.todo})
+        return Claimed(self.blocks.counts, claim, {number: lines[number] for number in claim.todo})
 
     def _commit(self, block: int, settled: tuple[Settled, ...]) -> Committed:
         self.before_commit()
         segment, pieces = write_segment(self._store, self._folder, self._node, settled)
-        return Committed(block, settled, lost=not self.blocks.commit(block, segment, pieces))
+        done = self.blocks.commit(block, segment, pieces)
+        return Committed(self.blocks.counts, block, settled, lost=not done)
 
     def _refresh(self) -> Refreshed:
         began = time.monotonic()
         self.blocks.refresh()
         self.witness.observe(self.blocks.owners())
-        return Refreshed(time.monotonic() - began)
+        return Refreshed(self.blocks.counts, time.monotonic() - began)

@@ -16,7 +16,7 @@ def begin(workspace: Workspace, request: Request) -> Pin:
     job, pin = plan(workspace, request)
     blocks = Blocks(workspace.store, JobFolder(job.name), job.blocks(), pin.generation, "plan")
     blocks.refresh()
-    pin = replace(pin, resumed=blocks.mini_batches_done)
+    pin = replace(pin, resumed=blocks.counts.mini_batches)
     save_pin(workspace, pin)
     return pin
 

@@ -53,13 +53,21 @@ def _lock(name: str) -> BinaryIO | None:
         folder.mkdir(exist_ok=True)
         folder.chmod(0o1777)  # nodes of several users share a host's GPUs
     path = folder / f"{name}.lock"
-    file = open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o666))  # noqa: SIM115 - held open, that is the lock
+    file = open(path, "rb", opener=_open_or_make)  # noqa: SIM115 - held open, that is the lock
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         return None
     return file
+
+
+def _open_or_make(path: str, flags: int) -> int:
+    """Make the file only where there is none: the kernel refuses O_CREAT for another user's file in a shared folder."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CREAT, 0o644)
 
 
 def _gpus_of_the_driver() -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from airflow_batchinfer.datasets import FileDataset, Item, list_items
+from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.cutting import SEGMENT_MINI_BATCHES, split_by_segment
 from airflow_batchinfer.storage import Store
 
@@ -28,11 +29,12 @@ class PlanDraft:
     def __init__(self, datasets: Sequence[FileDataset], mini_batch_items: int) -> None:
         self.items = 0
         self.mini_batches = 0
-        self.empty_datasets: list[FileDataset] = []
+        self._faults = Faults()
         self._digest = hashlib.sha256()
         self._folder = Path(tempfile.mkdtemp(prefix="batchinfer-plan-"))
         try:
             self._write(self._lines(datasets, mini_batch_items))
+            self._faults.raise_any()
         except BaseException:
             self._remove()
             raise
@@ -59,13 +61,12 @@ class PlanDraft:
 
     def _lines(self, datasets: Sequence[FileDataset], mini_batch_items: int) -> Iterator[bytes]:
         for dataset in datasets:
-            before = self.items
             found = list_items(dataset)
-            while items := list(islice(found, mini_batch_items)):
+            items = self._faults.attempt(lambda: _first(found, dataset, mini_batch_items))  # noqa: B023 - called at once
+            while items:
                 self.items += len(items)
                 yield _line(items)
-            if self.items == before:
-                self.empty_datasets.append(dataset)
+                items = list(islice(found, mini_batch_items))
 
     def _write(self, lines: Iterator[bytes]) -> None:
         segment = 0
@@ -85,6 +86,14 @@ class PlanDraft:
                 offsets.append(end)
         self.mini_batches += len(offsets) - 1
         Path(file.name).with_suffix(".index").write_bytes(offsets.tobytes())
+
+
+def _first(found: Iterator[Item], dataset: FileDataset, mini_batch_items: int) -> list[Item]:
+    """A dataset's first mini-batch, which there must be."""
+    items = list(islice(found, mini_batch_items))
+    if not items:
+        raise ConfigError(f"the input {', '.join(map(repr, dataset.paths))} matches no files")
+    return items
 
 
 def _line(items: list[Item]) -> bytes:

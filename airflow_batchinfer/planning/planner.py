@@ -7,14 +7,15 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
 
 from airflow_batchinfer.datasets import FileDataset, list_items
-from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
-from airflow_batchinfer.planning.config import ParallelRunConfig
+from airflow_batchinfer.planning.config import ParallelRunConfig, Rules
 from airflow_batchinfer.planning.overlap import overlap_faults
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.plan import PlanDraft
@@ -54,21 +55,22 @@ class Request:
 def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
     """Decide which job this run works on, making it if it must; the pin is not stored yet (`save_pin`)."""
     started = time.time()
-    _check_places(workspace, request)
-    source = _read_source(workspace, request)
-    with PlanDraft(request.inputs, request.config.mini_batch_items) as draft:
-        if draft.empty_datasets:
-            raise ConfigError([f"the input {', '.join(map(repr, each.paths))} matches no files" for each in draft.empty_datasets])
-        spec = _spec(request, source, draft)
+    with ExitStack() as stack:
+        faults = Faults()
+        faults.attempt(lambda: _check_places(workspace, request))
+        source = faults.attempt(lambda: _read_source(workspace, request))
+        side_inputs = faults.attempt(lambda: _list_side_inputs(request.side_inputs))
+        draft = faults.attempt(lambda: stack.enter_context(PlanDraft(request.inputs, request.config.mini_batch_items)))
+        faults.raise_any()
+        spec = _spec(request, source, draft.digest, side_inputs)
         path = _pin_path(request, spec)
         unfinished = _unfinished_job(workspace.store, path)
+        thresholds = request.config.rules().thresholds
         while True:
-            choice = choose(
-                _existing(workspace.store, spec), request.config.rules().thresholds, unfinished, allow_reuse=request.allow_reuse
-            )
+            choice = choose(_existing(workspace.store, spec), thresholds, unfinished, allow_reuse=request.allow_reuse)
             if not isinstance(choice, Create):
                 return load_job(workspace, choice.job), _pin(request, path, choice, started)
-            if job := _create_job(workspace.store, f"{spec.fingerprint}-{choice.number}", spec, source, draft, request):
+            if job := _create_job(workspace.store, f"{spec.fingerprint}-{choice.number}", spec, source, draft, request.config.rules()):
                 return job, _pin(request, path, Continue(job.name, 0), started)
 
 
@@ -83,16 +85,16 @@ def _read_source(workspace: Workspace, request: Request) -> Source:
     return read_source(request.config.entry_script, request.config.source_directory, ours)
 
 
-def _spec(request: Request, source: Source, draft: PlanDraft) -> JobSpec:
+def _spec(request: Request, source: Source, inputs: str, side_inputs: tuple[tuple[str, str, str], ...]) -> JobSpec:
     config = request.config
     return JobSpec(
-        inputs=draft.digest,
+        inputs=inputs,
         mini_batch_items=config.mini_batch_items,
         entry_script=source.entry_script,
         source=source.digest,
         arguments=tuple(request.arguments),
         models=tuple(request.models),
-        side_inputs=tuple((name, url, _listing_digest(name, url)) for name, url in sorted(request.side_inputs.items())),
+        side_inputs=side_inputs,
         interpreter=request.interpreter,
         interpreter_digest=request.interpreter_digest,
         environment_variables=tuple(sorted((name, _digest(value)) for name, value in config.environment_variables.items())),
@@ -100,6 +102,11 @@ def _spec(request: Request, source: Source, draft: PlanDraft) -> JobSpec:
         append_row_file_name=config.append_row_file_name,
         to_csv=source.to_csv,
     )
+
+
+def _list_side_inputs(side_inputs: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Name, URL, and a digest of the files there and their versions."""
+    return tuple((name, url, _listing_digest(name, url)) for name, url in sorted(side_inputs.items()))
 
 
 def _listing_digest(name: str, url: str) -> str:
@@ -146,10 +153,9 @@ def _existing(store: Store, spec: JobSpec) -> list[Existing]:
     return found
 
 
-def _create_job(store: Store, name: str, spec: JobSpec, source: Source, draft: PlanDraft, request: Request) -> Job | None:
+def _create_job(store: Store, name: str, spec: JobSpec, source: Source, draft: PlanDraft, rules: Rules) -> Job | None:
     """Write a job, job.json last; None if another planner was faster."""
     folder = JobFolder(name)
-    rules = request.config.rules()
     job = Job(
         name=name,
         spec=spec,

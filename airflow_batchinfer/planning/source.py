@@ -41,7 +41,7 @@ def read_source(entry_script: str, source_directory: str | None, leave_out: Coll
     """Read the script and what goes with it; `leave_out` are folders of ours that may lie inside the source directory."""
     script, top = _locate(entry_script, source_directory)
     _check_syntax(script)
-    files = _all_files(top, leave_out) if source_directory else sorted(top.glob("*.py"))
+    files = _all_files(top, leave_out) if source_directory else sorted(path for path in top.glob("*.py") if path.is_file())
     if source_directory is None and script not in files:
         files = [script, *files]
     return Source(script.relative_to(top).as_posix(), _archive(top, files), _to_csv_settings(script.parent / SETTINGS_FILE))
