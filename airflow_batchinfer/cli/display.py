@@ -78,13 +78,13 @@ class _Bar:
         self._task = task
 
     def say(self, text: str) -> None:
-        self._bar.console.print(Text(text))
+        self._bar.console.print(Text(text), soft_wrap=True)
 
     def progress(self, progress: engine_progress.Progress) -> None:
         self._bar.update(self._task, total=progress.items, completed=progress.counts.items, told=str(progress))
 
     def printed(self, worker: int, line: str) -> None:
-        self._bar.console.print(Text(f"worker {worker} | ", style="dim") + Text(line))
+        self._bar.console.print(Text(f"worker {worker} | ", style="dim") + Text(line), soft_wrap=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from airflow_batchinfer.cli.tables import print_table
 from airflow_batchinfer.engine.failures import causes
 from airflow_batchinfer.engine.jobs import JobStatus, all_jobs, delete_job, is_alive, job_status, prune_jobs
 from airflow_batchinfer.engine.progress import duration
+from airflow_batchinfer.planning.thresholds import counted
 from airflow_batchinfer.workspace import Workspace
 
 
@@ -33,14 +34,15 @@ def show(options: argparse.Namespace) -> None:
         return
     counts = status.counts
     print(f"job {status.job.name}: {status.state}, {_share(status)} done, last active {_age(status)}")
-    print(f"script {status.job.spec.entry_script}, {status.job.items:,} items in {status.job.mini_batches:,} mini-batches")
+    what = f"{counted(status.job.items, 'item')} in {counted(status.job.mini_batches, 'mini-batch', 'es')}"
+    print(f"script {status.job.spec.entry_script}, {what}")
     print(
         f"items {counts.items:,}, failed {counts.items_failed:,}; mini-batches failed {counts.mini_batches_failed:,}; rows {counts.rows:,}"
     )
     for node in status.nodes:
         print(f"node {node.node}: process {node.process}, {'alive' if is_alive(node) else 'ended'}")
     for cause in found:
-        print(f"\n{cause.items:,} items in {cause.mini_batches:,} mini-batches: {cause.key}")
+        print(f"\n{cause.cost}: {cause.key}")
         print(f"for example mini-batch {cause.example['mini_batch']}: {cause.example['traceback'] or cause.example['reason']}")
 
 
@@ -56,7 +58,7 @@ def prune(options: argparse.Namespace) -> None:
     for name in prune_jobs(Workspace.at(options.workspace), options.older_than):
         count += 1
         print(f"deleted {name}")
-    print(f"{count} jobs deleted")
+    print(f"{counted(count, 'job')} deleted")
 
 
 def _as_dict(status: JobStatus) -> dict[str, object]:

@@ -15,6 +15,7 @@ from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.planner import Request
+from airflow_batchinfer.planning.thresholds import counted
 from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.workspace import Workspace
 
@@ -79,13 +80,12 @@ def _what_happens(pin: Pin) -> str:
     if pin.reused:
         return f"nothing that matters has changed: the job {pin.job} is reused"
     if pin.resumed:
-        return f"resuming the job {pin.job}: {pin.resumed:,} mini-batches are done already"
+        return f"resuming the job {pin.job}: {counted(pin.resumed, 'mini-batch', 'es')} done already"
     return f"working on the job {pin.job}"
 
 
 def _told(summary: Summary) -> str:
     failed = f", {summary.items_failed:,} failed" if summary.items_failed else ""
     how = "reused" if summary.reused else f"in {duration(summary.seconds)}, {summary.items_per_second:,.0f} items/s"
-    return (
-        f"{summary.items:,} items in {summary.mini_batches:,} mini-batches{failed}, {summary.rows:,} rows, {how}\nresult: {summary.output}"
-    )
+    what = f"{counted(summary.items, 'item')} in {counted(summary.mini_batches, 'mini-batch', 'es')}"
+    return f"{what}{failed}, {counted(summary.rows, 'row')}, {how}\nresult: {summary.output}"

@@ -237,7 +237,7 @@ class Coordinator:
     def _mention(self, mini_batch: int, failure: Failed, verdict: Verdict) -> None:
         """Log a failure: the first ones of a kind with all that is known, the others in a line."""
         self._mentioned[failure.key] += 1
-        told = f"\n{failure.traceback}" if self._mentioned[failure.key] <= MENTIONS and len(self._mentioned) < MOST_KINDS else ""
+        told = f"\n{failure.traceback.rstrip()}" if self._mentioned[failure.key] <= MENTIONS and len(self._mentioned) < MOST_KINDS else ""
         what_follows = "is tried again" if verdict is Verdict.RETRY else "failed"
         log.warning("mini-batch %d %s: %s%s", mini_batch, what_follows, failure.reason, told)
 

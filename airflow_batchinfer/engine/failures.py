@@ -10,6 +10,7 @@ from typing import Any
 from airflow_batchinfer.engine.blocks import read_log
 from airflow_batchinfer.engine.records import final_pieces
 from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.planning.thresholds import counted
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
@@ -25,6 +26,11 @@ class Cause:
     example: dict[str, Any]
     items: int = 0
     mini_batches: int = 0
+
+    @property
+    def cost(self) -> str:
+        """What it took, for people."""
+        return f"{counted(self.items, 'item')} in {counted(self.mini_batches, 'mini-batch', 'es')}"
 
 
 def causes(store: Store, job: Job, view: int) -> list[Cause]:
@@ -47,8 +53,8 @@ def describe_failures(store: Store, job: Job, view: int, why: str) -> str:
         commonest = found[0]
         lines += ["", str(commonest.example["traceback"] or commonest.example["reason"]).rstrip(), ""]
         first = commonest.example["items"][0] if commonest.example["items"] else "?"
-        cost = f"{commonest.key}: this cost {commonest.items:,} items in {commonest.mini_batches:,} mini-batches, first {first}"
-        others = f"; {len(found) - 1} other causes" if len(found) > 1 else ""
+        cost = f"{commonest.key}: this cost {commonest.cost}, first {first}"
+        others = f"; {counted(len(found) - 1, 'other cause')}" if len(found) > 1 else ""
         lines.append(cost + others)
     lines.append(
         "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "

@@ -57,12 +57,13 @@ def job_status(workspace: Workspace, name: str) -> JobStatus:
     job = load_job(workspace, name)
     folder = JobFolder(name)
     ended = endings(workspace.store, name)
+    nodes = tuple(_nodes(workspace, folder))
     complete = bool(ended and ended[-1].counts)
-    generation = ended[-1].view if complete else len(ended)
+    state = "complete" if complete else "working" if any(map(is_alive, nodes)) else "aborted" if ended else "incomplete"
+    # What ended is shown as it ended; only work in progress is seen with the eyes of the generation that does it.
+    generation = ended[-1].view if ended and state != "working" else len(ended)
     blocks = Blocks(workspace.store, folder, job.blocks(), generation, "status")
     blocks.refresh()
-    nodes = tuple(_nodes(workspace, folder))
-    state = "complete" if complete else "working" if any(map(is_alive, nodes)) else "aborted" if ended else "incomplete"
     return JobStatus(job, generation, state, blocks.counts, nodes)
 
 

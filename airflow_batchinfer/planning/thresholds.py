@@ -46,10 +46,10 @@ class Thresholds:
     def exceeded(self, counts: Counts) -> str | None:
         """Why a running job must stop, or None."""
         if 0 <= self.error_threshold < counts.items_failed:
-            return f"{_count(counts.items_failed, 'item')} failed, more than error_threshold={self.error_threshold} allows"
+            return f"{counted(counts.items_failed, 'item')} failed, more than error_threshold={self.error_threshold} allows"
         allowed = self.allowed_failed_count
         if allowed is not None and 0 <= allowed < counts.mini_batches_failed:
-            failed = _count(counts.mini_batches_failed, "mini-batch", "es")
+            failed = counted(counts.mini_batches_failed, "mini-batch", "es")
             return f"{failed} failed, more than allowed_failed_count={allowed} allows"
         return None
 
@@ -59,12 +59,13 @@ class Thresholds:
             return spent
         allowed = self.allowed_failed_percent
         if allowed is not None and counts.mini_batches_failed * 100 > allowed * counts.mini_batches:
-            failed = f"{counts.mini_batches_failed} of {_count(counts.mini_batches, 'mini-batch', 'es')}"
+            failed = f"{counts.mini_batches_failed} of {counted(counts.mini_batches, 'mini-batch', 'es')}"
             return f"{failed} failed, more than allowed_failed_percent={allowed:g} allows"
         if counts.items and not counts.items_succeeded:
-            return f"not one of {_count(counts.items, 'item')} succeeded"
+            return f"not one of {counted(counts.items, 'item')} succeeded"
         return None
 
 
-def _count(number: int, noun: str, plural: str = "s") -> str:
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """A number with its noun, as a person would say it."""
     return f"{number:,} {noun}{'' if number == 1 else plural}"
