@@ -17,7 +17,7 @@ from fsspec.utils import glob_translate
 from airflow_batchinfer.datasets.file_dataset import FileDataset
 from airflow_batchinfer.datasets.local_walk import walk
 from airflow_batchinfer.errors import ConfigError, StorageError
-from airflow_batchinfer.storage import is_local, local_path, open_file_system
+from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
 
@@ -85,19 +85,20 @@ def _fixed_part(pattern: str) -> tuple[str, int | None]:
 def _list_remote(url: str) -> Iterator[Item]:
     fs, path = open_file_system(url, use_listings_cache=False)
     try:
-        if fs.isfile(path):
-            yield _item(fs, fs.info(path))
-        elif fs.isdir(path):
-            yield from _below(fs, path)
-        elif _GLOB_CHARACTERS.search(path):
-            matches = re.compile(glob_translate(path)).match
-            yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
-        else:
-            raise ConfigError(f"the input {url!r} does not exist")
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise StorageError(f"the input {url!r} cannot be listed: {str(error) or type(error).__name__}") from error
+        entry = insist(lambda: fs.info(path), url)
+    except FileNotFoundError:
+        entry = None
+    except OSError as error:
+        raise StorageError(f"the input {url!r} cannot be listed: {error}") from error
+    if entry and entry["type"] == "file":
+        yield _item(fs, entry)
+    elif entry:
+        yield from _below(fs, path)
+    elif _GLOB_CHARACTERS.search(path):
+        matches = re.compile(glob_translate(path)).match
+        yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
+    else:
+        raise ConfigError(f"the input {url!r} does not exist")
 
 
 def _plain(fs: AbstractFileSystem, path: str) -> str:
@@ -108,7 +109,7 @@ def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
     if "s3" in fs.protocol:
         yield from _s3_pages(fs, folder)
         return
-    found: dict[str, dict[str, Any]] = fs.find(folder, detail=True)
+    found: dict[str, dict[str, Any]] = insist(lambda: fs.find(folder, detail=True), folder)
     for path in sorted(found):
         yield _item(fs, found[path])
 
@@ -117,7 +118,7 @@ def _s3_pages(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
     bucket, _, prefix = folder.partition("/")
     request = {"Bucket": bucket, "Prefix": f"{prefix.rstrip('/')}/" if prefix else ""}
     while True:
-        page = fs.call_s3("list_objects_v2", **request)
+        page = insist(lambda: fs.call_s3("list_objects_v2", **request), f"s3://{folder}")
         for entry in page.get("Contents", ()):
             if not entry["Key"].endswith("/"):
                 yield Item(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))

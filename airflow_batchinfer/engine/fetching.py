@@ -14,12 +14,10 @@ from typing import Any
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
-from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.planning.plan import items_of
-from airflow_batchinfer.storage import is_local, open_file_system
+from airflow_batchinfer.storage import insist, is_local, open_file_system
 
 THREADS = 8
-TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -76,26 +74,21 @@ class Fetcher:
         lost: list[tuple[str, str]] = []
         for item in items_of(line):
             place = self._folder / str(mini_batch) / item.path.partition("://")[2].lstrip("/")
-            if problem := _insist(item, place):
+            if problem := _bring(item, place):
                 lost.append((item.path, problem))
             else:
                 cells.append([str(place), None, None])
         return Fetched(mini_batch, json.dumps(cells).encode(), tuple(lost))
 
 
-def _insist(item: Item, place: Path) -> str | None:
+def _bring(item: Item, place: Path) -> str | None:
     """Download one item; what is wrong with it, or None. An error of the storage itself stops the node, not the item."""
-    last: Exception | None = None
-    for _ in range(TRIES):
-        try:
-            return _download(item, place)
-        except FileNotFoundError:
-            return "cannot be read: it does not exist any more"
-        except PermissionError as error:
-            return f"cannot be read: {error}"
-        except Exception as error:  # noqa: BLE001 - every file system has exceptions of its own
-            last = error
-    raise StorageError(f"the item {item.path} could not be fetched: {last!r}") from last
+    try:
+        return insist(lambda: _download(item, place), item.path)
+    except FileNotFoundError:
+        return "cannot be read: it does not exist any more"
+    except OSError as error:
+        return f"cannot be read: {error}"
 
 
 def _download(item: Item, place: Path) -> str | None:

@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from airflow_batchinfer.datasets import FileDataset, list_items
@@ -21,7 +22,7 @@ from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
 from airflow_batchinfer.registry import ModelRegistry
-from airflow_batchinfer.storage import is_local, local_path, open_file_system
+from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -104,15 +105,16 @@ def _bring(url: str, place: Path) -> str:
     if is_local(url):
         return str(local_path(url))
     fs, top = open_file_system(url)
-    if fs.isfile(top):
-        place.mkdir(parents=True)
-        fs.get_file(top, str(place / top.rpartition("/")[2]))
-        return str(place / top.rpartition("/")[2])
+    if insist(lambda: fs.info(top), url)["type"] == "file":
+        target = place / top.rpartition("/")[2]
+        target.parent.mkdir(parents=True)
+        insist(lambda: fs.get_file(top, str(target)), url)
+        return str(target)
     prefix = str(fs.unstrip_protocol(top)).rstrip("/") + "/"
     for item in list_items(FileDataset.from_files(url)):
         target = place / item.path.removeprefix(prefix)
         target.parent.mkdir(parents=True, exist_ok=True)
-        fs.get_file(item.path, str(target))
+        insist(partial(fs.get_file, item.path, str(target)), item.path)
     return str(place)
 
 

@@ -6,6 +6,7 @@ then writes, its local "xb" shows readers an empty file, and leaving `with fs.op
 the upload.
 """
 
+from airflow_batchinfer.storage.insisting import insist
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.opening import is_local, local_path, open_file_system, open_store
 from airflow_batchinfer.storage.probe import probe
@@ -18,6 +19,7 @@ __all__ = [
     "Store",
     "copy_file",
     "copy_tree",
+    "insist",
     "is_local",
     "local_path",
     "open_file_system",

@@ -6,8 +6,6 @@ must be harmless when it was done already: reading and replacing are, and `creat
 
 import io
 import logging
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -16,15 +14,11 @@ from typing import Any, BinaryIO, TypeVar
 
 from fsspec import AbstractFileSystem
 
-from airflow_batchinfer.errors import StorageError
+from airflow_batchinfer.storage.insisting import insist, storage_failed
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-TRIES = 7
-FIRST_PAUSE_SECONDS = 0.1
-# An answer, not a failure: asking again would say the same.
-_ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _MEMORY_LOCK = RLock()
 
 
@@ -83,7 +77,7 @@ class RemoteStore:
             file.close()
         except Exception as error:
             _abandon(file)
-            raise self._failed(path, error) from error
+            raise storage_failed(self._url(path), error) from error
 
     def find(self, folder: str) -> Iterator[str]:
         top = self._at(folder)
@@ -118,28 +112,19 @@ class RemoteStore:
         return f"{self._root}/{path}" if path else self._root
 
     def _insist(self, path: str, ask: Callable[[], Answer]) -> Answer:
-        """Ask until there is an answer, with pauses that double and differ between the askers."""
-        for attempt in range(TRIES):
-            try:
-                with self._lock:
-                    return ask()
-            except _ANSWERS as error:
-                if isinstance(error, FileNotFoundError | FileExistsError):
-                    raise
-                raise self._failed(path, error) from error
-            except Exception as error:
-                if attempt == TRIES - 1:
-                    raise self._failed(path, error) from error
-                pause = FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - spreads the askers, hides nothing
-                log.debug("storage failed at %s (%r); asking again in %.1f s", self._at(path), error, pause)
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+        def ask_alone() -> Answer:
+            with self._lock:
+                return ask()
 
-    def _failed(self, path: str, error: Exception) -> StorageError:
-        said = str(error) or type(error).__name__
-        return StorageError(
-            f"storage failed at {self._fs.unstrip_protocol(self._at(path))}: {said}. Check the address, credentials and service"
-        )
+        try:
+            return insist(ask_alone, self._url(path))
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError as error:
+            raise storage_failed(self._url(path), error) from error
+
+    def _url(self, path: str) -> str:
+        return str(self._fs.unstrip_protocol(self._at(path)))
 
 
 def _abandon(file: Any) -> None:  # noqa: ANN401 - fsspec's files have no common type
