@@ -20,10 +20,14 @@ class Workspace:
         self.store = store
 
     @classmethod
-    def at(cls, url: str | None = None, **options: Any) -> "Workspace":  # noqa: ANN401 - fsspec's own
-        """Open the workspace at a URL, or at $BATCHINFER_WORKSPACE, or in the current folder; it must pass the probe."""
+    def at(cls, url: str | None = None, *, to_read: bool = False, **options: Any) -> "Workspace":  # noqa: ANN401 - fsspec's own
+        """Open the workspace at a URL, or at $BATCHINFER_WORKSPACE, or in the current folder.
+
+        It must pass the probe, unless it is only to be read: then it need not even exist.
+        """
         store = open_store(url or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER, **options)
-        probe(store)
+        if not to_read:
+            probe(store)
         return cls(store)
 
     @property

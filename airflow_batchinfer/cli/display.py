@@ -32,7 +32,7 @@ class Display(Protocol):
 @contextmanager
 def open_display() -> Iterator[Display]:
     """The display that fits stderr, for the length of a job; the engine's warnings go there too."""
-    with _terminal() if sys.stderr.isatty() else _plain() as display:
+    with _terminal() if sys.stderr and sys.stderr.isatty() else _plain() as display:
         handler = _ToDisplay(display)
         logger = logging.getLogger("airflow_batchinfer")
         logger.addHandler(handler)
@@ -58,7 +58,8 @@ class _Lines:
         self._said_at = time.monotonic()
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        if sys.stderr:
+            print(text, file=sys.stderr, flush=True)
 
     def progress(self, progress: engine_progress.Progress) -> None:
         now = time.monotonic()

@@ -15,7 +15,7 @@ from airflow_batchinfer.workspace import Workspace
 
 def list_jobs(options: argparse.Namespace) -> None:
     """Print every job."""
-    workspace = Workspace.at(options.workspace)
+    workspace = Workspace.at(options.workspace, to_read=True)
     jobs = all_jobs(workspace)
     if options.json:
         print(json.dumps([_as_dict(status) for status in jobs]))
@@ -26,7 +26,7 @@ def list_jobs(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print one job."""
-    workspace = Workspace.at(options.workspace)
+    workspace = Workspace.at(options.workspace, to_read=True)
     status = job_status(workspace, options.job)
     found = causes(workspace.store, status.job, status.generation)
     if options.json:
@@ -69,7 +69,7 @@ def _as_dict(status: JobStatus) -> dict[str, object]:
         "mini_batches": status.job.mini_batches,
         "mini_batches_done": status.counts.mini_batches,
         "items": status.job.items,
-        "counts": status.counts.to_dict(),
+        "counts": status.counts._asdict(),
         "nodes": [asdict(node) for node in status.nodes],
         "created_at": status.job.created_at,
         "last_active": status.last_active,

@@ -1,5 +1,6 @@
 """From arguments to a command, and from an error to an exit code and a message."""
 
+import io
 import os
 import signal
 import sys
@@ -15,7 +16,8 @@ DONE, FAILED, WRONG_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names may hold bytes that no terminal can show
+        if isinstance(stream, io.TextIOWrapper):  # it may be closed
+            stream.reconfigure(errors="backslashreplace")  # names may hold bytes that no terminal can show
     options = parse(list(sys.argv[1:] if arguments is None else arguments))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -42,4 +44,5 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr:
+        print(text, file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ def register(options: argparse.Namespace) -> None:
 
 def list_models(options: argparse.Namespace) -> None:
     """Print every version."""
-    registry = ModelRegistry(Workspace.at(options.workspace))
+    registry = ModelRegistry(Workspace.at(options.workspace, to_read=True))
     models = [model for name in registry.names() for model in registry.versions(name)]
     if options.json:
         print(json.dumps([asdict(model) for model in models]))
@@ -31,7 +31,7 @@ def list_models(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print one version."""
-    model = ModelRegistry(Workspace.at(options.workspace)).resolve(options.reference)
+    model = ModelRegistry(Workspace.at(options.workspace, to_read=True)).resolve(options.reference)
     print(json.dumps(asdict(model), indent=2))
 
 

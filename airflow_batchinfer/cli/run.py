@@ -1,6 +1,8 @@
 """`batchinfer run`: one node, in this process, and a result that a person can follow."""
 
 import argparse
+import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
@@ -18,6 +20,8 @@ from airflow_batchinfer.planning.planner import Request
 from airflow_batchinfer.planning.thresholds import counted
 from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.workspace import Workspace
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -71,9 +75,16 @@ def _request(options: argparse.Namespace, config: ParallelRunConfig, models: lis
 
 def named_values(option: str, given: list[str]) -> Mapping[str, str]:
     """NAME=VALUE, several times."""
-    if faults := [f"{option} {text!r}: give NAME=VALUE" for text in given if not text.partition("=")[0] or "=" not in text]:
+    pairs = [text.partition("=") for text in given]
+    faults = [
+        f"{option} {name!r}: give NAME=VALUE, the name of letters, digits, '_', '.' and '-'"
+        for name, equals, _ in pairs
+        if not (equals and _NAME.fullmatch(name))
+    ]
+    faults += [f"{option} {name!r} is given twice" for name, times in Counter(name for name, _, _ in pairs).items() if times > 1]
+    if faults:
         raise ConfigError(faults)
-    return {name: value for name, _, value in (text.partition("=") for text in given)}
+    return {name: value for name, _, value in pairs}
 
 
 def _what_happens(pin: Pin) -> str:

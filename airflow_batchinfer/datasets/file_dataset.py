@@ -25,6 +25,9 @@ class FileDataset:
         paths = (path,) if isinstance(path, str) else tuple(path)
         if not paths or not all(isinstance(each, str) and each for each in paths):
             raise ConfigError(f"FileDataset.from_files takes a path or a list of paths, not {path!r}")
+        for each in paths:
+            if any("**" in part and part != "**" for part in each.split("/")):
+                raise ConfigError(f"the input {each!r}: '**' must stand alone between slashes, as in a/**/*.png")
         return cls(paths)
 
     def take(self, count: int) -> "FileDataset":

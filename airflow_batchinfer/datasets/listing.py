@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from fsspec import AbstractFileSystem
 from fsspec.utils import glob_translate
@@ -85,20 +85,25 @@ def _fixed_part(pattern: str) -> tuple[str, int | None]:
 def _list_remote(url: str) -> Iterator[Item]:
     fs, path = open_file_system(url, use_listings_cache=False)
     try:
-        entry = insist(lambda: fs.info(path), url)
-    except FileNotFoundError:
-        entry = None
+        entry = _entry(fs, path, url)
+        if entry and entry["type"] == "file":
+            yield _item(fs, entry)
+        elif entry:
+            yield from _below(fs, path)
+        elif _GLOB_CHARACTERS.search(path):
+            matches = re.compile(glob_translate(path)).match
+            yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
+        else:
+            raise ConfigError(f"the input {url!r} does not exist")
     except OSError as error:
-        raise StorageError(f"the input {url!r} cannot be listed: {error}") from error
-    if entry and entry["type"] == "file":
-        yield _item(fs, entry)
-    elif entry:
-        yield from _below(fs, path)
-    elif _GLOB_CHARACTERS.search(path):
-        matches = re.compile(glob_translate(path)).match
-        yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
-    else:
-        raise ConfigError(f"the input {url!r} does not exist")
+        raise StorageError(f"the input {url!r} cannot be listed: {error}. Check the address and the credentials") from error
+
+
+def _entry(fs: AbstractFileSystem, path: str, url: str) -> dict[str, Any] | None:
+    try:
+        return cast("dict[str, Any]", insist(lambda: fs.info(path), url))
+    except FileNotFoundError:
+        return None
 
 
 def _plain(fs: AbstractFileSystem, path: str) -> str:

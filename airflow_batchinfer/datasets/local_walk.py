@@ -64,12 +64,12 @@ def _merged_runs(run: list[str], entries: Iterator[str]) -> Iterator[str]:
 
 def _entries(found: Iterator[os.DirEntry[str]]) -> Iterator[str]:
     for entry in found:
-        if entry.is_dir():
-            yield f"{entry.name}/"
-            continue
         try:
+            if entry.is_dir():
+                yield f"{entry.name}/"
+                continue
             status = entry.stat()
-        except FileNotFoundError:
+        except OSError:  # a link that leads nowhere, or in a circle
             status = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
             yield f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}"

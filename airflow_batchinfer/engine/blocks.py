@@ -5,9 +5,12 @@ the number is taken by someone else, the block is lost to it. Whether an owner i
 take-over is tried; a wrong guess costs time, never a row: the one that was thought dead finds its number taken.
 """
 
-import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 from uuid import uuid4
 
 from airflow_batchinfer.engine.records import BlockState, Piece, Record
@@ -15,7 +18,9 @@ from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
-log = logging.getLogger(__name__)
+READERS = 16
+Place = TypeVar("Place")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Claim:
     """A block that is ours until someone takes it over; `todo` are its mini-batches without an outcome."""
 
     block: int
+    claim_id: str
     todo: tuple[int, ...]
 
 
@@ -41,6 +47,8 @@ class Blocks:
         self._finished_blocks = 0
         self._finished_counts = Counts()
         self._untouched = 0
+        # The claims that whoever works here believes to hold; a lost one stays until a commit has told them.
+        self._ours: dict[int, str] = {}
         self.counts = Counts()
 
     @property
@@ -48,48 +56,52 @@ class Blocks:
         """Whether every mini-batch has an outcome, as far as we have read."""
         return self._finished_blocks == len(self._blocks)
 
-    def refresh(self) -> None:
-        """Read every record that is new."""
-        for path in self._store.find(self._folder.blocks):
-            block, sequence = (int(part) for part in path.removesuffix(".json").rsplit("/", 2)[-2:])
-            if not self._finished[block] and sequence >= self._state(block).length:
-                self._add(block, self._read(block, sequence))
+    def refresh(self, most: int | None = None) -> None:
+        """Read the records that are new, or that many of them."""
+        new = (found for found in self._listed() if not self._finished[found[0]] and found[1] >= self._state(found[0]).length)
+        for block, sequence, record in self._read_all(islice(new, most)):
+            # A listing made while others write may miss a record that it should show before this one.
+            while not self._finished[block] and self._state(block).length < sequence:
+                self._add(block, self._read(block, self._state(block).length))
+            if not self._finished[block] and self._state(block).length == sequence:
+                self._add(block, record)
         self._sum_up()
 
     def owners(self) -> set[str]:
         """The nodes that hold unfinished blocks, ourselves excepted."""
-        return {state.owner for state in self._open.values() if state.owner and not state.finished} - {self._node}
+        return {state.owner for state in self._open.values() if state.owner} - {self._node}
 
     def candidates(self, is_dead: Callable[[str], bool]) -> Iterator[int]:
         """Blocks that may be claimed: first those nobody has touched, then those whose owner is thought dead."""
         for block in range(self._untouched, len(self._blocks)):
-            if not self._finished[block] and self._state(block).owner is None:
+            if not self._finished[block] and block not in self._open:
                 yield block
         for block, state in sorted(self._open.items()):
-            if state.owner not in (None, self._node) and not state.finished and is_dead(str(state.owner)):
+            if block not in self._ours and (state.owner == self._node or is_dead(str(state.owner))):
                 yield block
 
     def claim(self, is_dead: Callable[[str], bool]) -> Claim | None:
         """Claim the first block that can be had; None if there is none now."""
         for block in self.candidates(is_dead):
-            if claim := self._try_to_claim(block):
-                return claim
+            record = Record(uuid4().hex, self._node, self._generation)
+            if self._append(block, record) and block in self._open:
+                self._ours[block] = record.record_id
+                done = self._open[block].outcomes
+                return Claim(block, record.record_id, tuple(number for number in self._blocks[block] if number not in done))
         return None
 
-    def commit(self, block: int, segment: str | None, pieces: Sequence[Piece]) -> bool:
-        """Commit outcomes of a block that we claimed; False if it was taken from us, and then nothing is committed."""
-        state = self._open.get(block)
-        if state is None or state.owner != self._node:
+    def commit(self, block: int, claim_id: str, segment: str | None, pieces: Sequence[Piece]) -> bool:
+        """Commit what was done under a claim; False if the block was taken from us since, and then nothing is committed."""
+        if self._ours.get(block) != claim_id:
             return False
-        record = Record(uuid4().hex, self._node, self._generation, segment, tuple(pieces))
-        return self._append(block, record)
-
-    def _try_to_claim(self, block: int) -> Claim | None:
-        claimed = self._append(block, Record(uuid4().hex, self._node, self._generation))
         state = self._open.get(block)
-        if not claimed or state is None:
-            return None
-        return Claim(block, tuple(number for number in self._blocks[block] if number not in state.done))
+        record = Record(uuid4().hex, self._node, self._generation, segment, tuple(pieces))
+        if state is None or state.owner != self._node or not self._append(block, record):
+            del self._ours[block]
+            return False
+        if self._finished[block]:
+            del self._ours[block]
+        return True
 
     def _append(self, block: int, record: Record) -> bool:
         """Create the next record of a log; if others have gone on there meanwhile, read what they wrote and say no."""
@@ -111,12 +123,20 @@ class Blocks:
             except FileNotFoundError:
                 return
 
+    def _listed(self) -> Iterator[tuple[int, int]]:
+        for path in self._store.find(self._folder.blocks):
+            block, sequence = path.removesuffix(".json").rsplit("/", 2)[-2:]
+            yield int(block), int(sequence)
+
+    def _read_all(self, new: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int, Record]]:
+        for (block, sequence), record in each_read(self._store, new, lambda place: self._read(*place)):
+            yield block, sequence, record
+
     def _read(self, block: int, sequence: int) -> Record:
         return Record.from_json(self._store.read(self._folder.record(block, sequence)))
 
     def _state(self, block: int) -> BlockState:
-        state = self._open.get(block)
-        return state or BlockState(len(self._blocks[block]), self._generation)
+        return self._open.get(block) or BlockState(len(self._blocks[block]), self._generation)
 
     def _add(self, block: int, record: Record) -> None:
         state = self._open.setdefault(block, self._state(block))
@@ -124,13 +144,15 @@ class Blocks:
         if state.finished:
             self._finished[block] = 1
             self._finished_blocks += 1
-            self._finished_counts += state.counts
+            self._finished_counts = self._finished_counts.plus(state.counts)
             del self._open[block]
 
     def _sum_up(self) -> None:
         while self._untouched < len(self._blocks) and (self._finished[self._untouched] or self._untouched in self._open):
             self._untouched += 1
-        self.counts = sum((state.counts for state in self._open.values()), self._finished_counts)
+        self.counts = self._finished_counts
+        for state in self._open.values():
+            self.counts = self.counts.plus(state.counts)
 
 
 def read_log(store: Store, folder: JobFolder, block: int) -> list[Record]:
@@ -141,3 +163,25 @@ def read_log(store: Store, folder: JobFolder, block: int) -> list[Record]:
             records.append(Record.from_json(store.read(folder.record(block, len(records)))))
         except FileNotFoundError:
             return records
+
+
+def read_logs(store: Store, folder: JobFolder, blocks: int) -> Iterator[list[Record]]:
+    """The logs of all blocks in order; on remote storage the next ones are read while one is looked at."""
+    for _, log in each_read(store, iter(range(blocks)), lambda block: read_log(store, folder, block)):
+        yield log
+
+
+def each_read(store: Store, places: Iterator[Place], read: Callable[[Place], Found]) -> Iterator[tuple[Place, Found]]:
+    """Read at each place, in order: one after the other on local disk, some at a time where every request has its way to go."""
+    if store.local_root is not None:
+        yield from ((place, read(place)) for place in places)
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        coming: deque[tuple[Place, Future[Found]]] = deque()
+        for place in places:
+            coming.append((place, pool.submit(read, place)))
+            if len(coming) >= READERS:
+                first, future = coming.popleft()
+                yield first, future.result()
+        for place, future in coming:
+            yield place, future.result()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from airflow_batchinfer.engine.fetching import Fetched, Fetcher
 from airflow_batchinfer.engine.heartbeats import Pulse
 from airflow_batchinfer.engine.ledger import Failed, Ledger, Patience, Succeeded, Verdict
-from airflow_batchinfer.engine.outputs import Settled, error_line
+from airflow_batchinfer.engine.outputs import TOO_FEW_ROWS, Settled, error_line
 from airflow_batchinfer.engine.progress import Progress
 from airflow_batchinfer.engine.protocol import Done
 from airflow_batchinfer.engine.recorder import Answer, Claimed, Committed, Recorder, Refreshed
@@ -28,17 +28,20 @@ from airflow_batchinfer.errors import ScriptError, WorkersUnavailable
 from airflow_batchinfer.planning.cutting import block_of
 from airflow_batchinfer.planning.plan import items_of
 from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.planning.thresholds import counted
 
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 4.0
 COMMIT_BYTES = 16 << 20
+MOST_UNANSWERED_BYTES = 4 * COMMIT_BYTES
 FAILURE_PAUSE_SECONDS = 0.5
 REFRESH_SECONDS = 2.0
-REFRESH_SHARE = 0.05
+REFRESH_SHARE = 0.25
 TICK_SECONDS = 0.25
 AHEAD_SECONDS = 0.05
-MOST_AHEAD = 8
+MOST_AHEAD = 16
+REST_SHARE = 0.2
 MENTIONS = 2
 MOST_KINDS = 100
 Report = Callable[[Progress], None]
@@ -53,6 +56,7 @@ class Spent(Exception):
 class Holding:
     """A block that we hold: its mini-batches without an outcome, and what is settled but not committed."""
 
+    claim_id: str
     left: set[int]
     settled: list[Settled] = field(default_factory=list)
     settled_bytes: int = 0
@@ -86,6 +90,7 @@ class Coordinator:
         self._given_at: dict[int, float] = {}
         self._asked_for_claim = False
         self._dry = False
+        self._unanswered_bytes = 0
         self._mentioned: Counter[str] = Counter()
         self._committed_at = 0.0
         self._refreshed_at = clock()
@@ -110,8 +115,8 @@ class Coordinator:
             supervisor.staff(places[: len(self._lines)])
             self._ask_for_more(len(places))
             self._hand_out(supervisor, fetcher, len(places))
-            self._watch(supervisor)
-            for event in supervisor.poll(TICK_SECONDS):
+            self._watch(supervisor, fetcher)
+            for event in supervisor.poll(TICK_SECONDS, self._rest_seconds()):
                 self._note(event, fetcher)
             for answer in self._recorder.answers():
                 self._follow(answer, fetcher)
@@ -120,7 +125,7 @@ class Coordinator:
         self._patience.resting()
 
     def _wait(self) -> None:
-        for answer in self._recorder.wait(None):
+        for answer in self._recorder.wait():
             self._follow(answer, None)
 
     def commit_all(self, timeout_seconds: float) -> None:
@@ -136,7 +141,7 @@ class Coordinator:
 
     def tell(self, workers: int) -> None:
         """Report how far the job is."""
-        counts = self._committed + self._ledger.uncommitted
+        counts = self._committed.plus(self._ledger.uncommitted)
         seconds = self._clock() - self._began
         self._report(Progress(self._job.mini_batches, self._job.items, counts, self._items_at_start, seconds, workers))
 
@@ -147,7 +152,7 @@ class Coordinator:
         if claimed.claim is None:
             self._dry = True
         elif claimed.claim.todo:
-            self._held[claimed.claim.block] = Holding(set(claimed.claim.todo))
+            self._held[claimed.claim.block] = Holding(claimed.claim.claim_id, set(claimed.claim.todo))
             self._lines |= claimed.lines
             self._todo.extend(claimed.claim.todo)
 
@@ -167,6 +172,10 @@ class Coordinator:
             if fetched.mini_batch in self._lines:
                 self._lost[fetched.mini_batch] = fetched.lost
                 self._stock.append(fetched)
+            else:
+                fetcher.discard(fetched.mini_batch)
+        if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
+            return  # storage is slower than the scripts; what they make must not pile up here
         while self._todo and len(self._stock) + fetcher.on_their_way < 2 * processes * self._depth():
             mini_batch = self._todo.popleft()
             line = self._lines.get(mini_batch)
@@ -184,6 +193,10 @@ class Coordinator:
     def _depth(self) -> int:
         """How many mini-batches a worker is given at once: as many as hide the way to it and back, one if they are slow."""
         return 1 + min(MOST_AHEAD - 1, int(AHEAD_SECONDS / self._run_seconds))
+
+    def _rest_seconds(self) -> float:
+        """How long answers may gather before they are read: while every worker has much to do, each look costs more than it brings."""
+        return REST_SHARE * self._depth() * self._run_seconds if self._depth() >= MOST_AHEAD // 2 else 0.0
 
     # What comes back.
 
@@ -227,12 +240,20 @@ class Coordinator:
             self._settle(Settled(mini_batch, succeeded=False, counts=counts, errors=errors), fetcher)
         elif isinstance(result, Done):
             errors = b"".join(error_line(mini_batch, [path], 0, Failed(reason, reason)) for path, reason in lost)
+            if missing := counts.items_failed - len(lost):
+                errors += self._too_few_rows(mini_batch, result, missing)
             self._settle(
                 Settled(mini_batch, succeeded=True, counts=counts, rows=result.text, header_bytes=result.header_bytes, errors=errors),
                 fetcher,
             )
         if verdict is Verdict.ABORT:
             self.check_thresholds()
+
+    def _too_few_rows(self, mini_batch: int, result: Done, missing: int) -> bytes:
+        paths = [item.path for item in items_of(self._lines[mini_batch])]
+        items = counted(result.items - len(result.lost), "item")
+        reason = f"run() returned {counted(result.rows, 'row')} for {items}, so {missing} failed"
+        return error_line(mini_batch, paths, 1, Failed(reason, TOO_FEW_ROWS), missing)
 
     def _mention(self, mini_batch: int, failure: Failed, verdict: Verdict) -> None:
         """Log a failure: the first ones of a kind with all that is known, the others in a line."""
@@ -250,7 +271,7 @@ class Coordinator:
         holding = self._held[self._block_of(settled.mini_batch)]
         holding.left.discard(settled.mini_batch)
         holding.settled.append(settled)
-        holding.settled_bytes += len(settled.rows) + len(settled.errors)
+        holding.settled_bytes += settled.size_bytes
         holding.oldest = holding.oldest or self._clock()
         holding.has_failures |= settled.counts.items_failed > 0
         self._forget(settled.mini_batch, fetcher)
@@ -280,8 +301,9 @@ class Coordinator:
         holding = self._held[block]
         if holding.settled:
             self._committed_at = self._clock()
-            self._recorder.commit(block, holding.settled)
-            self._held[block] = Holding(holding.left)
+            self._unanswered_bytes += holding.settled_bytes
+            self._recorder.commit(block, holding.claim_id, holding.settled)
+            self._held[block] = Holding(holding.claim_id, holding.left)
         if not holding.left:
             del self._held[block]
 
@@ -294,27 +316,29 @@ class Coordinator:
                 self._dry = False
                 self._refresh_seconds = max(REFRESH_SECONDS, seconds / REFRESH_SHARE)
                 self.check_thresholds()
-            case Committed(_, block, settled, lost):
+            case Committed(_, block, claim_id, settled, lost):
+                self._unanswered_bytes -= sum(each.size_bytes for each in settled)
                 self._ledger.settle([each.mini_batch for each in settled])
-                if lost and fetcher:
-                    self._drop(block, fetcher)
+                holding = self._held.get(block)
+                if lost and fetcher and holding and holding.claim_id == claim_id:
+                    self._drop(block, holding, fetcher)
 
-    def _drop(self, block: int, fetcher: Fetcher) -> None:
+    def _drop(self, block: int, holding: Holding, fetcher: Fetcher) -> None:
         """The block is another node's now: nothing of it is ours any more, also what is still running."""
         log.warning("block %d was taken over by another node; what this node did of it and had not committed is dropped", block)
-        holding = self._held.pop(block, None)
+        del self._held[block]
         ours = set(self._ranges[block])
         self._todo = deque(number for number in self._todo if number not in ours)
         self._stock = deque(fetched for fetched in self._stock if fetched.mini_batch not in ours)
-        self._ledger.settle([each.mini_batch for each in holding.settled] if holding else [])
+        self._ledger.settle([each.mini_batch for each in holding.settled])
         self._ledger.settle(list(ours))
         for number in ours:
             self._forget(number, fetcher)
 
     # What is watched.
 
-    def _watch(self, supervisor: Supervisor) -> None:
-        if supervisor.is_occupied:
+    def _watch(self, supervisor: Supervisor, fetcher: Fetcher) -> None:
+        if supervisor.is_occupied or self._todo or self._stock or fetcher.on_their_way:
             self._patience.waiting(self._clock())
         else:
             self._patience.resting()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_batchinfer.engine.blocks import read_log
+from airflow_batchinfer.engine.blocks import read_logs
 from airflow_batchinfer.engine.records import final_pieces
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.thresholds import counted
@@ -15,7 +15,6 @@ from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
 MOST_LINES = 2_000
-TOO_FEW_ROWS = "run() returned fewer rows than items"
 
 
 @dataclass
@@ -40,7 +39,7 @@ def causes(store: Store, job: Job, view: int) -> list[Cause]:
         if number >= MOST_LINES:
             break
         cause = found.setdefault(line["key"], Cause(line["key"], line))
-        cause.items += line["failed"] if "failed" in line else len(line["items"])
+        cause.items += line["items_failed"]
         cause.mini_batches += 1
     return sorted(found.values(), key=lambda cause: cause.items, reverse=True)
 
@@ -65,15 +64,8 @@ def describe_failures(store: Store, job: Job, view: int, why: str) -> str:
 
 def _error_lines(store: Store, job: Job, view: int) -> Iterator[dict[str, Any]]:
     folder = JobFolder(job.name)
-    for block in range(len(job.blocks())):
-        for mini_batch, (piece, segment) in sorted(final_pieces(read_log(store, folder, block), view).items()):
-            told = 0
+    for log in read_logs(store, folder, len(job.blocks())):
+        for _, (piece, segment) in sorted(final_pieces(log, view).items()):
             if piece.errors_bytes:
                 text = store.read(f"{folder.segments}/{segment}", piece.errors_at, piece.errors_at + piece.errors_bytes)
-                for line in text.splitlines():
-                    error = json.loads(line)
-                    told += len(error["items"])
-                    yield error
-            if missing := piece.counts.items_failed - told:
-                reason = f"{TOO_FEW_ROWS}, so {missing} of them failed (mini-batch {mini_batch})"
-                yield {"mini_batch": mini_batch, "items": [], "key": TOO_FEW_ROWS, "reason": reason, "traceback": "", "failed": missing}
+                yield from map(json.loads, text.splitlines())

@@ -5,19 +5,25 @@ else is downloaded by threads while earlier mini-batches run, and checked here.
 """
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
+from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.planning.plan import items_of
 from airflow_batchinfer.storage import insist, is_local, open_file_system
 
 THREADS = 8
+MOST_NAME_BYTES = 255
+_HAS_URL = re.compile(rb'\["[A-Za-z0-9+.-]+://')
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,21 @@ class Fetcher:
         self._folder = folder
         self._wake = wake
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="batchinfer-fetch")
-        self._coming: dict[Future[Fetched], int] = {}
+        self._coming: list[Future[Fetched]] = []
+        self._places: dict[int, list[Path]] = {}
+        self._numbers = count()
 
     @staticmethod
     def is_needed(line: bytes) -> bool:
-        """Whether a mini-batch has to be fetched at all. A plan line holds items of one input, so the first one tells."""
-        return not is_local(items_of(line)[0].path) if b"://" in line else False
+        """Whether any item of a mini-batch has to be fetched."""
+        return _HAS_URL.search(line) is not None
 
     def fetch(self, mini_batch: int, line: bytes) -> None:
-        """Begin to fetch a mini-batch."""
-        future = self._pool.submit(self._fetch, mini_batch, line)
-        self._coming[future] = mini_batch
+        """Begin to fetch a mini-batch, into a folder that no other fetch writes to."""
+        place = self._folder / str(next(self._numbers))
+        self._places.setdefault(mini_batch, []).append(place)
+        future = self._pool.submit(_fetch, mini_batch, line, place)
+        self._coming.append(future)
         future.add_done_callback(lambda _: self._wake())
 
     @property
@@ -57,46 +67,66 @@ class Fetcher:
     def ready(self) -> list[Fetched]:
         """The mini-batches that have come since the last time."""
         come = [future for future in self._coming if future.done()]
-        for future in come:
-            del self._coming[future]
+        self._coming = [future for future in self._coming if future not in come]
         return [future.result() for future in come]
 
     def discard(self, mini_batch: int) -> None:
         """A mini-batch needs its items no more."""
-        shutil.rmtree(self._folder / str(mini_batch), ignore_errors=True)
+        for place in self._places.pop(mini_batch, ()):
+            shutil.rmtree(place, ignore_errors=True)
 
     def close(self) -> None:
         """Stop; what is still being fetched then is of no use to anyone."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch(self, mini_batch: int, line: bytes) -> Fetched:
-        cells: list[list[Any]] = []
-        lost: list[tuple[str, str]] = []
-        for item in items_of(line):
-            place = self._folder / str(mini_batch) / item.path.partition("://")[2].lstrip("/")
-            if problem := _bring(item, place):
-                lost.append((item.path, problem))
-            else:
-                cells.append([str(place), None, None])
-        return Fetched(mini_batch, json.dumps(cells).encode(), tuple(lost))
+
+def _fetch(mini_batch: int, line: bytes, place: Path) -> Fetched:
+    cells: list[list[Any]] = []
+    lost: list[tuple[str, str]] = []
+    for number, item in enumerate(items_of(line)):
+        if is_local(item.path):
+            cells.append(list(item))
+            continue
+        target = place / str(number) / safe_name(item.path)
+        if problem := _bring(item, target):
+            lost.append((item.path, problem))
+        else:
+            cells.append([str(target), None, None])
+    return Fetched(mini_batch, json.dumps(cells).encode(), tuple(lost))
 
 
-def _bring(item: Item, place: Path) -> str | None:
+def safe_name(url: str) -> Path:
+    """A place for a file, of the last two parts of its URL, which scripts look at; a key may hold anything, also `..`."""
+    parts = [part for part in url.partition("://")[2].split("/") if part not in ("", ".", "..")][-2:]
+    return Path(*(_cut(part) for part in parts or ["item"]))
+
+
+def _cut(name: str) -> str:
+    """A name that a file system takes; of one that is too long, the end, since that says what it is."""
+    return os.fsdecode(os.fsencode(name.replace("\0", "_"))[-MOST_NAME_BYTES:])
+
+
+def _bring(item: Item, target: Path) -> str | None:
     """Download one item; what is wrong with it, or None. An error of the storage itself stops the node, not the item."""
+    fs, path = open_file_system(item.path, use_listings_cache=False)
     try:
-        return insist(lambda: _download(item, place), item.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{error.strerror} at {target.parent}: items are fetched to this machine's temporary folder; free some space"
+        ) from error
+
+    def download() -> str | None:
+        fs.invalidate_cache()
+        entry = fs.info(path)
+        if int(entry["size"] or 0) != item.size or version_of(entry) != item.version:
+            return "changed since planned"
+        fs.get_file(path, str(target))
+        return None if target.stat().st_size == item.size else "changed since planned"
+
+    try:
+        return insist(download, item.path)
     except FileNotFoundError:
         return "cannot be read: it does not exist any more"
     except OSError as error:
         return f"cannot be read: {error}"
-
-
-def _download(item: Item, place: Path) -> str | None:
-    fs, path = open_file_system(item.path, use_listings_cache=False)
-    fs.invalidate_cache()
-    entry = fs.info(path)
-    if int(entry["size"] or 0) != item.size or version_of(entry) != item.version:
-        return "changed since planned"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    fs.get_file(path, str(place))
-    return None if place.stat().st_size == item.size else "changed since planned"

@@ -5,12 +5,17 @@ on this machine's disk the scripts write into the job's folder directly; elsewhe
 """
 
 import hashlib
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from airflow_batchinfer.errors import ConflictError
 from airflow_batchinfer.storage import LocalStore, Store, copy_file
 from airflow_batchinfer.workspace import JobFolder
+
+# File systems stamp files with a clock that may lag a little behind ours.
+CLOCK_NS = 2_000_000_000
 
 
 class FileUploads:
@@ -20,16 +25,16 @@ class FileUploads:
         self._store = store
         self._folder = folder
         self._files = files
-        self._uploaded: dict[str, tuple[int, int]] = {}
+        self._looked_at = 0
 
     def __call__(self) -> None:
         source = LocalStore(self._files)
+        began = time.time_ns()
         for path in source.find(""):
-            status = (self._files / path).stat()
-            version = (status.st_size, status.st_mtime_ns)
-            if self._uploaded.get(path) != version:
-                copy_file(source, path, self._store, f"{self._folder.files}/{path}")
-                self._uploaded[path] = version
+            with suppress(FileNotFoundError):  # renamed or removed meanwhile: scripts write in many ways
+                if (self._files / path).stat().st_mtime_ns >= self._looked_at:
+                    copy_file(source, path, self._store, f"{self._folder.files}/{path}")
+        self._looked_at = began - CLOCK_NS
 
 
 def publish_files(store: Store, folder: JobFolder, output: Store, taken: Collection[str]) -> None:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from airflow_batchinfer.errors import StorageError
+from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
+# Storage that does not answer must not hold up the end.
+FAREWELL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Heartbeat:
     process_started: str
     counter: int = 0
     init_failures: int = 0
+    pinned_at: float = 0.0
     ended: bool = False
     at: float = 0.0
 
@@ -51,9 +55,10 @@ class Heartbeat:
         return cls(**json.loads(text))
 
 
-def own_heartbeat(node: str, run: str, map_index: int, try_number: int) -> Heartbeat:
+def own_heartbeat(node: str, pin: Pin, map_index: int, try_number: int) -> Heartbeat:
     """The first heartbeat of this process."""
-    return Heartbeat(node, run, map_index, try_number, this_host(), os.getpid(), process_started(os.getpid()) or "")
+    started = process_started(os.getpid()) or ""
+    return Heartbeat(node, pin.path, map_index, try_number, this_host(), os.getpid(), started, pinned_at=pin.pinned_at)
 
 
 def this_host() -> str:
@@ -87,6 +92,14 @@ def process_is_gone(heartbeat: Heartbeat) -> bool:
     return heartbeat.host == this_host() and process_started(heartbeat.process) != heartbeat.process_started
 
 
+class Sight(NamedTuple):
+    """A heartbeat, since when it has stood still, and when it was last looked at."""
+
+    heartbeat: Heartbeat | None
+    since: float
+    looked: float
+
+
 class Witness:
     """Watches the heartbeats of others with a clock of its own."""
 
@@ -95,28 +108,38 @@ class Witness:
         self._folder = folder
         self._own = own
         self._clock = clock
-        self._seen: dict[str, tuple[Heartbeat | None, float]] = {}
+        self._seen: dict[str, Sight] = {}
 
     def observe(self, nodes: Iterable[str]) -> None:
         """Look at these nodes' heartbeats now."""
         for node in nodes:
             heartbeat = read_heartbeat(self._store, self._folder, node)
+            now = self._clock()
             last = self._seen.get(node)
-            if last is None or _counter(last[0]) != _counter(heartbeat):
-                self._seen[node] = (heartbeat, self._clock())
+            still = last is not None and _counter(last.heartbeat) == _counter(heartbeat)
+            self._seen[node] = Sight(heartbeat, last.since if last and still else now, now)
 
     def is_dead(self, node: str) -> bool:
-        """Whether a node seems dead; one never looked at does not."""
-        if node not in self._seen:
+        """Whether a node seems dead; one never looked at does not, and not looking makes nobody seem so."""
+        sight = self._seen.get(node)
+        if sight is None:
             return False
-        heartbeat, since = self._seen[node]
+        heartbeat = sight.heartbeat
         if heartbeat and (heartbeat.ended or self._is_earlier_try(heartbeat) or process_is_gone(heartbeat)):
             return True
-        return self._clock() - since >= STALE_SECONDS
+        return sight.looked - sight.since >= STALE_SECONDS
+
+    def is_dead_now(self, node: str) -> bool:
+        """Whether a node that seemed dead still does, on looking again."""
+        if self.is_dead(node):
+            self.observe([node])
+        return self.is_dead(node)
 
     def init_failures(self) -> int:
-        """How often `init()` failed on the other nodes of our own run."""
-        return sum(beat.init_failures for beat, _ in self._seen.values() if beat and beat.run == self._own.run and not beat.ended)
+        """How often `init()` failed on the other nodes of our own run, since it was planned."""
+        own = (self._own.run, self._own.pinned_at)
+        beats = (sight.heartbeat for sight in self._seen.values())
+        return sum(beat.init_failures for beat in beats if beat and (beat.run, beat.pinned_at) == own)
 
     def _is_earlier_try(self, other: Heartbeat) -> bool:
         own = self._own
@@ -144,9 +167,7 @@ class Pulse:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
-        self._beat = replace(self._beat, ended=True)
-        self._write()
+        self._thread.join(FAREWELL_SECONDS)
 
     def say_init_failures(self, count: int) -> None:
         """Let the others know with the next beat."""
@@ -155,6 +176,8 @@ class Pulse:
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             self._write()
+        self._beat = replace(self._beat, ended=True)
+        self._write()
 
     def _write(self) -> None:
         self._beat = replace(self._beat, counter=self._beat.counter + 1, at=time.time())

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.heartbeats import Heartbeat, process_is_gone, read_heartbeat
 from airflow_batchinfer.errors import ConflictError, NotFoundError
+from airflow_batchinfer.planning.choice import Existing
 from airflow_batchinfer.planning.spec import Job
-from airflow_batchinfer.planning.stored import endings, load_job
+from airflow_batchinfer.planning.stored import delete_job_folder, endings, is_deleted, load_job
 from airflow_batchinfer.planning.thresholds import Counts
+from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
 # Longer than any heartbeat pauses, and than clocks of one site differ: this guards a removal, nothing else.
@@ -56,15 +58,23 @@ def job_status(workspace: Workspace, name: str) -> JobStatus:
     """How far a job is."""
     job = load_job(workspace, name)
     folder = JobFolder(name)
-    ended = endings(workspace.store, name)
+    existing = Existing(name, 0, endings(workspace.store, name))
     nodes = tuple(_nodes(workspace, folder))
-    complete = bool(ended and ended[-1].counts)
-    state = "complete" if complete else "working" if any(map(is_alive, nodes)) else "aborted" if ended else "incomplete"
+    state = _state(existing, nodes)
     # What ended is shown as it ended; only work in progress is seen with the eyes of the generation that does it.
-    generation = ended[-1].view if ended and state != "working" else len(ended)
+    last = existing.merged or (existing.endings[-1] if existing.endings else None)
+    generation = last.view if last and state != "working" else existing.generation
     blocks = Blocks(workspace.store, folder, job.blocks(), generation, "status")
     blocks.refresh()
     return JobStatus(job, generation, state, blocks.counts, nodes)
+
+
+def _state(job: Existing, nodes: tuple[Heartbeat, ...]) -> str:
+    if any(map(is_alive, nodes)):
+        return "working"
+    if job.merged:
+        return "complete"
+    return "aborted" if job.endings else "incomplete"
 
 
 def delete_job(workspace: Workspace, name: str) -> None:
@@ -73,23 +83,27 @@ def delete_job(workspace: Workspace, name: str) -> None:
     if status.alive:
         node = status.alive[0]
         raise ConflictError(f"the job {name} is being worked on (node {node.node}, process {node.process}); stop it first")
-    _remove(workspace, name)
+    delete_job_folder(workspace.store, name)
 
 
 def prune_jobs(workspace: Workspace, older_than_seconds: float) -> Iterator[str]:
-    """Remove the jobs on which nobody has done anything for so long; give their names."""
+    """Remove the jobs on which nobody has done anything for so long; give their names. Also what a deletion left that broke off."""
     limit = time.time() - older_than_seconds
-    for status in all_jobs(workspace):
+    for name in workspace.store.children("jobs"):
+        try:
+            status = job_status(workspace, name)
+        except NotFoundError:
+            _finish_deleting(workspace.store, name)
+            continue
         if not status.alive and status.last_active < limit:
-            _remove(workspace, status.job.name)
-            yield status.job.name
+            delete_job_folder(workspace.store, name)
+            yield name
 
 
-def _remove(workspace: Workspace, name: str) -> None:
-    """job.json first: whatever happens then, there is no half a job."""
-    folder = JobFolder(name)
-    workspace.store.delete(folder.job_file)
-    workspace.store.delete(folder.root)
+def _finish_deleting(store: Store, name: str) -> None:
+    with suppress(FileNotFoundError):  # no job.json: it is being planned
+        if is_deleted(store.read(JobFolder(name).job_file)) and len(store.children(JobFolder(name).root)) > 1:
+            delete_job_folder(store, name)
 
 
 def _nodes(workspace: Workspace, folder: JobFolder) -> Iterator[Heartbeat]:

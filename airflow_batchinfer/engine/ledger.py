@@ -57,8 +57,8 @@ class Ledger:
             self._tries[mini_batch] = tries
             return Verdict.RETRY, Counts()
         counts = _counts(items, outcome, tries)
+        self._total = self._total.minus(self._uncommitted.get(mini_batch, Counts())).plus(counts)
         self._uncommitted[mini_batch] = counts
-        self._total += counts
         if self.spent(committed):
             return Verdict.ABORT, counts
         return (Verdict.GIVE_UP if isinstance(outcome, Failed) else Verdict.DONE), counts
@@ -69,22 +69,16 @@ class Ledger:
             self._tries.pop(mini_batch, None)
             counts = self._uncommitted.pop(mini_batch, None)
             if counts:
-                self._total = minus(self._total, counts)
+                self._total = self._total.minus(counts)
 
     def spent(self, committed: Counts) -> str | None:
         """Why the run must abort, or None: what all nodes committed and what only we know, taken together."""
-        return self._thresholds.exceeded(committed + self._total)
+        return self._thresholds.exceeded(committed.plus(self._total))
 
     @property
     def uncommitted(self) -> Counts:
         """What only we know."""
         return self._total
-
-
-def minus(whole: Counts, part: Counts) -> Counts:
-    """What is left of some counts without others."""
-    rest = part.to_dict()
-    return Counts(**{name: value - rest[name] for name, value in whole.to_dict().items()})
 
 
 def _counts(items: int, outcome: Outcome, attempts: int) -> Counts:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-from airflow_batchinfer.engine.blocks import read_log
+from airflow_batchinfer.engine.blocks import read_logs
 from airflow_batchinfer.engine.failures import describe_failures
 from airflow_batchinfer.engine.files import publish_files
 from airflow_batchinfer.engine.records import Piece, final_pieces
@@ -22,7 +22,7 @@ from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import end_generation, load_job, mark_complete
 from airflow_batchinfer.planning.thresholds import Counts
-from airflow_batchinfer.storage import Store, open_store
+from airflow_batchinfer.storage import Store, open_output
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
 ERRORS_FILE = "_errors.jsonl"
@@ -62,7 +62,7 @@ class Summary:
 def merge(workspace: Workspace, pin: Pin) -> Summary:
     """Publish the pinned job's result where the pin wants it, or raise why it failed."""
     job = load_job(workspace, pin.job)
-    output = open_store(pin.output_dir)
+    output = open_output(pin.output_dir)
     summary = _publish(workspace.store, job, pin, output, TRIES)
     mark_complete(workspace, pin)
     return summary
@@ -73,7 +73,7 @@ def _publish(store: Store, job: Job, pin: Pin, output: Store, tries: int) -> Sum
     try:
         return _Merge(store, job, pin, output).publish()
     except StorageError:
-        if tries == 1 or output.local_root:
+        if tries == 1 or (output.local_root and store.local_root):
             raise
     return _publish(store, job, pin, output, tries - 1)
 
@@ -97,7 +97,8 @@ class _Merge:
             self._stream(rows, errors)
             self._judge()
             publish_files(self._store, self._folder, self._output, {rows_file, ERRORS_FILE, SUMMARY_FILE} - {None})  # type: ignore[arg-type]
-            # Leaving the block publishes the rows, then the errors.
+            # Without a summary what lies there is in the making. Leaving the block publishes the rows, then the errors.
+            self._output.delete(SUMMARY_FILE)
         summary = self._summary(rows, rows_file)
         with self._output.writer(SUMMARY_FILE) as stream:
             stream.write((summary.to_json() + "\n").encode())
@@ -105,8 +106,9 @@ class _Merge:
         return summary
 
     def _stream(self, rows: "_Digesting", errors: BinaryIO) -> None:
-        for block, mini_batches in enumerate(self._job.blocks()):
-            log = read_log(self._store, self._folder, block)
+        blocks = self._job.blocks()
+        for block, log in enumerate(read_logs(self._store, self._folder, len(blocks))):
+            mini_batches = blocks[block]
             found = final_pieces(log, self._pin.generation)
             if missing := len(mini_batches) - len(found):
                 raise WorkersUnavailable(
@@ -117,7 +119,7 @@ class _Merge:
             with _Segments(self._store, self._folder) as segments:
                 for mini_batch in mini_batches:
                     piece, segment = found[mini_batch]
-                    self._counts += piece.counts
+                    self._counts = self._counts.plus(piece.counts)
                     if segment is not None:
                         rows.write(self._without_repeated_header(piece, segments.read(segment, piece.rows_at, piece.rows_bytes)))
                         errors.write(segments.read(segment, piece.errors_at, piece.errors_bytes))

@@ -67,7 +67,7 @@ class _Node:
         self._folder = JobFolder(self._job.name)
         store, rules = workspace.store, pin.rules
         self._blocks = Blocks(store, self._folder, self._job.blocks(), pin.generation, self._name)
-        own = own_heartbeat(self._name, pin.path, options.map_index, options.try_number)
+        own = own_heartbeat(self._name, pin, options.map_index, options.try_number)
         self._witness = Witness(store, self._folder, own)
         self._pulse = Pulse(store, self._folder, own)
         self._recorder = Recorder(store, self._folder, plan_prefix(self._job), self._name, self._blocks, self._witness)
@@ -117,12 +117,12 @@ class _Node:
         with closing(supervisor), closing(Fetcher(staged.folder / "items", supervisor.wake)) as fetcher:
             try:
                 coordinator.shift(supervisor, fetcher, places)
+                supervisor.end(gracefully=True)
             except BaseException:
                 supervisor.end(gracefully=False)
                 raise
             finally:
                 self._recorder.wake = lambda: None
-            supervisor.end(gracefully=True)
 
     def _stage(self) -> tuple[Stage, Printing]:
         folder = self._stack.enter_context(scratch_folder())

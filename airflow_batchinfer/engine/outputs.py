@@ -15,6 +15,8 @@ from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
+TOO_FEW_ROWS = "run() returned fewer rows than items"
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -27,10 +29,22 @@ class Settled:
     header_bytes: int = 0
     errors: bytes = b""
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to keep."""
+        return len(self.rows) + len(self.errors)
 
-def error_line(mini_batch: int, items: Sequence[str], attempts: int, failure: Failed) -> bytes:
-    """A line of `_errors.jsonl`."""
-    told = {"mini_batch": mini_batch, "items": list(items), "attempts": attempts, "reason": failure.reason, "key": failure.key}
+
+def error_line(mini_batch: int, items: Sequence[str], attempts: int, failure: Failed, failed_items: int | None = None) -> bytes:
+    """A line of `_errors.jsonl`: these items failed, or (where nobody knows which) so many of them."""
+    told = {
+        "mini_batch": mini_batch,
+        "items": list(items),
+        "items_failed": len(items) if failed_items is None else failed_items,
+        "attempts": attempts,
+        "reason": failure.reason,
+        "key": failure.key,
+    }
     return (json.dumps(told | {"traceback": failure.traceback}) + "\n").encode()
 
 

@@ -1,15 +1,18 @@
 """What scripts print: read at once and always, so that it can never block them; kept by worker, and bounded.
 
-A thread of its own empties the workers' output pipes into local files, of which only the beginning of what was said last
-is kept, and shows the lines as they come, as long as they do not come too fast.
+One thread does nothing but empty the workers' output pipes into local files, of which only what was said last is kept. A
+second shows the lines, as long as they do not come too fast; a third copies the files to the job's folder now and then. A
+terminal that stands still and storage that is slow hold up only those two.
 """
 
 import logging
 import os
+import queue
 import selectors
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -21,7 +24,11 @@ log = logging.getLogger(__name__)
 READ_BYTES = 1 << 20
 FILE_BYTES = 4 << 20
 SHOWN_BYTES_PER_SECOND = 64 << 10
+MOST_LINES_WAITING = 10_000
+MOST_CHARACTERS = 2_000
 UPLOAD_SECONDS = 30.0
+FAREWELL_SECONDS = 2.0
+LAST_UPLOAD_SECONDS = 60.0
 Show = Callable[[int, str], None]
 
 
@@ -34,11 +41,9 @@ class PrintedLog:
         self._file: BinaryIO = self.path.open("ab")
         self._budget = Budget()
         self._line = b""
-        self.changed = False
 
     def write(self, text: bytes, show: Show | None) -> None:
         """Keep what was printed, and show it."""
-        self.changed = True
         for start in range(0, len(text), FILE_BYTES):
             if self._file.tell() > FILE_BYTES:
                 self._file.close()
@@ -55,8 +60,10 @@ class PrintedLog:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
             return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
 
-    def close(self) -> None:
+    def close(self, show: Show | None) -> None:
         """No more will come."""
+        if self._line and show:
+            show(self.number, self._line.decode("utf-8", "backslashreplace")[:MOST_CHARACTERS])
         self._file.close()
 
     def _show(self, text: bytes, show: Show) -> None:
@@ -70,7 +77,7 @@ class PrintedLog:
         if len(self._line) > SHOWN_BYTES_PER_SECOND:
             lines, self._line = [*lines, self._line], b""
         for line in lines:
-            show(self.number, line.decode("utf-8", "backslashreplace")[:2000])
+            show(self.number, line.decode("utf-8", "backslashreplace")[:MOST_CHARACTERS])
 
 
 class Budget:
@@ -95,28 +102,89 @@ class Budget:
         return allowed
 
 
+class Showing:
+    """Shows lines from a thread of its own; more than can wait are left out."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._waiting: queue.Queue[tuple[int, str] | None] = queue.Queue(MOST_LINES_WAITING)
+        self._thread = threading.Thread(target=self._run, name="batchinfer-showing", daemon=True)
+        self._thread.start()
+
+    def __call__(self, number: int, line: str) -> None:
+        with suppress(queue.Full):
+            self._waiting.put_nowait((number, line))
+
+    def close(self, seconds: float) -> None:
+        """Show what waits, if that does not take too long."""
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while said := self._waiting.get():
+            try:
+                self._show(*said)
+            except Exception:
+                log.debug("a line that a worker printed could not be shown", exc_info=True)
+
+
+class Uploads:
+    """Copies the logs to the job's folder from time to time, and at the end; failing at that stops nothing."""
+
+    def __init__(self, folder: Path, store: Store, job_logs: str) -> None:
+        self._source = LocalStore(folder)
+        self._folder = folder
+        self._store = store
+        self._job_logs = job_logs
+        self._copied: dict[str, tuple[int, int]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="batchinfer-uploads", daemon=True)
+        self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Copy what is new, if that does not take too long."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stop.wait(UPLOAD_SECONDS):
+            self._copy()
+        self._copy()
+
+    def _copy(self) -> None:
+        for path in sorted(self._folder.iterdir()):
+            try:
+                status = path.stat()
+                version = (status.st_size, status.st_mtime_ns)
+                if self._copied.get(path.name) != version:
+                    copy_file(self._source, path.name, self._store, f"{self._job_logs}/{path.name}")
+                    self._copied[path.name] = version
+            except (StorageError, OSError):
+                log.warning("the log %s could not be stored in the job's folder", path.name, exc_info=True)
+
+
 class Printing:
-    """The thread that reads what all workers print, and uploads it to the job's folder from time to time."""
+    """What all workers of a node print; see above."""
 
     def __init__(self, folder: Path, store: Store, job_logs: str, show: Show | None) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
-        self._store = store
-        self._job_logs = job_logs
-        self._show = show
+        self._showing = Showing(show) if show else None
+        self._uploads = Uploads(folder, store, job_logs)
         self._logs: dict[int, PrintedLog] = {}
-        self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._wake_end, self._wake = os.pipe()
         self._selector.register(self._wake_end, selectors.EVENT_READ, None)
         self._thread = threading.Thread(target=self._run, name="batchinfer-printing", daemon=True)
         self._stopping = False
+        self._failing: set[int] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopping = True
         os.write(self._wake, b"x")
         self._thread.join()
@@ -125,17 +193,18 @@ class Printing:
         self._selector.close()
         os.close(self._wake)
         for each in self._logs.values():
-            each.close()
-        self._upload()
+            each.close(self._showing)
+        if self._showing:
+            self._showing.close(FAREWELL_SECONDS)
+        self._uploads.close(LAST_UPLOAD_SECONDS if kind is None or issubclass(kind, Exception) else FAREWELL_SECONDS)
 
     def open_pipe(self, number: int) -> int:
         """The writing end for a worker at this place; the caller closes it once the worker has it."""
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        with self._lock:
-            if number not in self._logs:
-                self._logs[number] = PrintedLog(number, self._folder)
-            self._selector.register(reading, selectors.EVENT_READ, self._logs[number])
+        if number not in self._logs:
+            self._logs[number] = PrintedLog(number, self._folder)
+        self._selector.register(reading, selectors.EVENT_READ, self._logs[number])
         os.write(self._wake, b"x")
         return writing
 
@@ -144,41 +213,27 @@ class Printing:
         return self._logs[number].tail()
 
     def _run(self) -> None:
-        next_upload = time.monotonic() + UPLOAD_SECONDS
         while not self._stopping:
-            for key, _ in self._selector.select(UPLOAD_SECONDS):
+            for key, _ in self._selector.select():
                 self._read(key)
-            if time.monotonic() >= next_upload:
-                self._upload()
-                next_upload = time.monotonic() + UPLOAD_SECONDS
         while found := self._selector.select(0):
             for key, _ in found:
                 self._read(key)
 
     def _read(self, key: selectors.SelectorKey) -> None:
-        if key.data is None:
-            os.read(key.fd, READ_BYTES)
-            return
         try:
             text = os.read(key.fd, READ_BYTES)
         except BlockingIOError:
             return
-        if text:
-            key.data.write(text, self._show)
-        else:
-            with self._lock:
-                self._selector.unregister(key.fd)
+        if key.data is None:
+            return  # somebody woke us
+        if not text:
+            self._selector.unregister(key.fd)
             os.close(key.fd)
-
-    def _upload(self) -> None:
-        """Show the job's folder what there is; failing at that must not stop anything."""
-        source = LocalStore(self._folder)
-        changed = [each for each in list(self._logs.values()) if each.changed]
-        for each in changed:
-            each.changed = False
-            for path in (each.path, each.path.with_suffix(".log.1")):
-                if path.exists():
-                    try:
-                        copy_file(source, path.name, self._store, f"{self._job_logs}/{path.name}")
-                    except (StorageError, OSError):
-                        log.warning("the log %s could not be stored in the job's folder", path.name, exc_info=True)
+            return
+        try:
+            key.data.write(text, self._showing)
+        except OSError as error:  # the disk is full, say: what cannot be kept is dropped, and the script goes on
+            if key.data.number not in self._failing:
+                log.warning("what worker %d prints cannot be kept: %s", key.data.number, error)
+                self._failing.add(key.data.number)

@@ -110,7 +110,8 @@ def read_answer(frame: Frame) -> Answer:
     try:
         match header:
             case {"done": number, "items": items, "rows": rows, "lost": lost, "header_bytes": header_bytes}:
-                return Done(number, items, rows, tuple((path, reason) for path, reason in lost), payload, header_bytes)
+                number, items, rows, header_bytes = map(_whole, (number, items, rows, header_bytes))
+                return Done(number, items, rows, tuple((str(path), str(reason)) for path, reason in lost), payload, header_bytes)
             case {"failed": number}:
                 return AttemptFailed(number, _failure(header))
             case {"ready": seconds}:
@@ -126,5 +127,11 @@ def read_answer(frame: Frame) -> Answer:
     raise Garbled(json.dumps(header)[:200])
 
 
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a number of things")
+    return value
+
+
 def _failure(header: dict[str, Any]) -> Failed:
-    return Failed(header["reason"], header["key"], header["traceback"])
+    return Failed(str(header["reason"]), str(header["key"]), str(header["traceback"]))

@@ -17,6 +17,9 @@ from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
 
+# A refresh must not hold up the commits that wait behind it.
+MOST_RECORDS = 256
+
 
 @dataclass(frozen=True)
 class Claimed:
@@ -33,6 +36,7 @@ class Committed:
 
     counts: Counts
     block: int
+    claim_id: str
     settled: tuple[Settled, ...]
     lost: bool
 
@@ -69,9 +73,9 @@ class Recorder:
         """Ask for a block."""
         self._ask(self._claim)
 
-    def commit(self, block: int, settled: Sequence[Settled]) -> None:
-        """Ask for outcomes to be committed."""
-        self._ask(lambda: self._commit(block, tuple(settled)))
+    def commit(self, block: int, claim_id: str, settled: Sequence[Settled]) -> None:
+        """Ask for outcomes to be committed under a claim."""
+        self._ask(lambda: self._commit(block, claim_id, tuple(settled)))
 
     def refresh(self) -> None:
         """Ask for the logs and heartbeats to be read again."""
@@ -89,10 +93,11 @@ class Recorder:
             come.append(self._asked.pop(0).result())
         return come
 
-    def wait(self, timeout_seconds: float | None) -> list[Answer]:
-        """Wait for everything that was asked."""
+    def wait(self, timeout_seconds: float | None = None) -> list[Answer]:
+        """Wait for everything that was asked, no longer than that in all."""
         asked, self._asked = self._asked, []
-        return [future.result(timeout_seconds) for future in asked]
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        return [future.result(deadline and max(0.0, deadline - time.monotonic())) for future in asked]
 
     def close(self) -> None:
         """Stop; what was asked and not begun is dropped."""
@@ -104,21 +109,21 @@ class Recorder:
         future.add_done_callback(lambda _: self.wake())
 
     def _claim(self) -> Claimed:
-        claim = self.blocks.claim(self.witness.is_dead)
+        claim = self.blocks.claim(self.witness.is_dead_now)
         if claim is None or not claim.todo:
             return Claimed(self.blocks.counts, claim, {})
         numbers = range(claim.todo[0], claim.todo[-1] + 1)
         lines = dict(zip(numbers, read_lines(self._store, self._plan, numbers), strict=True))
         return Claimed(self.blocks.counts, claim, {number: lines[number] for number in claim.todo})
 
-    def _commit(self, block: int, settled: tuple[Settled, ...]) -> Committed:
+    def _commit(self, block: int, claim_id: str, settled: tuple[Settled, ...]) -> Committed:
         self.before_commit()
         segment, pieces = write_segment(self._store, self._folder, self._node, settled)
-        done = self.blocks.commit(block, segment, pieces)
-        return Committed(self.blocks.counts, block, settled, lost=not done)
+        done = self.blocks.commit(block, claim_id, segment, pieces)
+        return Committed(self.blocks.counts, block, claim_id, settled, lost=not done)
 
     def _refresh(self) -> Refreshed:
         began = time.monotonic()
-        self.blocks.refresh()
+        self.blocks.refresh(MOST_RECORDS)
         self.witness.observe(self.blocks.owners())
         return Refreshed(self.blocks.counts, time.monotonic() - began)

@@ -11,7 +11,7 @@ holds in its hands is lost to it. `Succeeded` binds for ever, `Failed` only in i
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_batchinfer.planning.thresholds import Counts
@@ -33,12 +33,12 @@ class Piece:
     def to_list(self) -> list[int]:
         """As a commit stores it: short, since there is one for each mini-batch."""
         where = (self.rows_at, self.rows_bytes, self.header_bytes, self.errors_at, self.errors_bytes)
-        return [self.mini_batch, int(self.succeeded), *where, *astuple(self.counts)]
+        return [self.mini_batch, int(self.succeeded), *where, *self.counts]
 
     @classmethod
     def from_list(cls, stored: list[int]) -> "Piece":
         """From what a commit stores."""
-        return cls(stored[0], bool(stored[1]), Counts(*stored[7:]), *stored[2:7])
+        return cls(stored[0], bool(stored[1]), Counts._make(stored[7:]), *stored[2:7])
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,23 @@ class BlockState:
     generation: int
     length: int = 0
     owner: str | None = None
-    done: set[int] = field(default_factory=set)
+    outcomes: dict[int, Piece] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 
     @property
     def finished(self) -> bool:
         """Whether every mini-batch has an outcome that binds."""
-        return len(self.done) == self.size
+        return len(self.outcomes) == self.size
 
     def add(self, record: Record) -> None:
         """Read the log's next record."""
         self.length += 1
         self.owner = record.node
         for piece in record.pieces or ():
-            if piece.mini_batch not in self.done and binds(piece, record.generation, self.generation):
-                self.done.add(piece.mini_batch)
-                self.counts += piece.counts
+            standing = self.outcomes.get(piece.mini_batch)
+            if supersedes(piece, record.generation, standing, self.generation):
+                self.outcomes[piece.mini_batch] = piece
+                self.counts = self.counts.minus(standing.counts if standing else Counts()).plus(piece.counts)
 
 
 def binds(piece: Piece, generation: int, view: int) -> bool:
@@ -102,12 +103,17 @@ def binds(piece: Piece, generation: int, view: int) -> bool:
     return piece.succeeded or generation >= view
 
 
+def supersedes(piece: Piece, generation: int, standing: Piece | None, view: int) -> bool:
+    """Whether an outcome counts, given the one that counted so far: what succeeded stands, else the last that failed."""
+    return binds(piece, generation, view) and not (standing and standing.succeeded)
+
+
 def final_pieces(log: Iterable[Record], view: int) -> dict[int, tuple[Piece, str | None]]:
-    """For each mini-batch of a block the outcome that counts, and its segment: what succeeded, else the last that failed."""
+    """For each mini-batch of a block the outcome that counts, and its segment."""
     found: dict[int, tuple[Piece, str | None]] = {}
     for record in log:
         for piece in record.pieces or ():
             standing = found.get(piece.mini_batch)
-            if binds(piece, record.generation, view) and not (standing and standing[0].succeeded):
+            if supersedes(piece, record.generation, standing and standing[0], view):
                 found[piece.mini_batch] = (piece, record.segment)
     return found

@@ -19,13 +19,15 @@ _LOCK = ".lock"
 def scratch_folder() -> Iterator[Path]:
     """A folder of our own, for as long as the block lasts."""
     remove_abandoned(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    try:
-        with (folder / _LOCK).open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    unlocked = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}"))
+    folder = unlocked.with_name(unlocked.name.removeprefix("new-"))
+    with (unlocked / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        unlocked.rename(folder)  # only now others look at it
+        try:
             yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_abandoned(parent: Path) -> None:

@@ -7,6 +7,7 @@ variables are never written anywhere.
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from airflow_batchinfer.engine.protocol import Start
 from airflow_batchinfer.engine.supervisor import Place
 from airflow_batchinfer.engine.worker_process import Launch
 from airflow_batchinfer.environments import Interpreter
+from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
@@ -25,6 +27,8 @@ from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
+# What the node reaches storage and Airflow with is not the script's; whoever wants to give it that, gives it by name.
+_SECRETS = ("AWS_", "AZURE_", "GOOGLE_", "AIRFLOW_")
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -43,7 +47,9 @@ class Stage:
     def launch(self) -> Launch:
         """How this job's workers are started."""
         interpreter = Interpreter(self.job.spec.interpreter, "")
-        environment = {name: value for name, value in os.environ.items() if not (interpreter.path and name in _FOREIGN)}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+        if interpreter.path:
+            environment = {name: value for name, value in environment.items() if name not in _FOREIGN}
         if self.model_folder:
             environment["AZUREML_MODEL_DIR"] = str(self.model_folder)
         environment["AZUREML_NODE_COUNT"] = str(self.rules.nodes)
@@ -104,6 +110,13 @@ def _bring(url: str, place: Path) -> str:
     """A side input as a local path: where it lies, if it lies here, else a copy."""
     if is_local(url):
         return str(local_path(url))
+    try:
+        return _copy(url, place)
+    except OSError as error:
+        raise StorageError(f"the side input {url} cannot be brought: {error}") from error
+
+
+def _copy(url: str, place: Path) -> str:
     fs, top = open_file_system(url)
     if insist(lambda: fs.info(top), url)["type"] == "file":
         target = place / top.rpartition("/")[2]
@@ -112,13 +125,17 @@ def _bring(url: str, place: Path) -> str:
         return str(target)
     prefix = str(fs.unstrip_protocol(top)).rstrip("/") + "/"
     for item in list_items(FileDataset.from_files(url)):
-        target = place / item.path.removeprefix(prefix)
+        parts = item.path.removeprefix(prefix).split("/")
+        if ".." in parts:
+            raise ConfigError(f"the side input {url} holds {item.path!r}, whose name leads out of its folder; rename it")
+        target = place.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         insist(partial(fs.get_file, item.path, str(target)), item.path)
     return str(place)
 
 
 def _fill_in(argument: str, side_inputs: Mapping[str, str]) -> str:
-    for name, path in side_inputs.items():
-        argument = argument.replace(f"{{{name}}}", path)
-    return argument
+    if not side_inputs:
+        return argument
+    names = "|".join(map(re.escape, side_inputs))
+    return re.sub(rf"\{{({names})\}}", lambda found: side_inputs[found[1]], argument)

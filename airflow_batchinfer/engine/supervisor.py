@@ -7,6 +7,7 @@ coordinator's. Invariant: every mini-batch that was given comes back exactly onc
 import contextlib
 import os
 import selectors
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.printing import Printing
 from airflow_batchinfer.engine.protocol import AttemptFailed, Done, Garbled, InitFailed, Ready, Start, Unusable, start_frame
 from airflow_batchinfer.engine.worker_process import Launch, Worker
+from airflow_batchinfer.errors import WorkersUnavailable
 
 INIT_SECONDS = 600.0
 END_SECONDS = 10.0
-KEEPER_SECONDS = 1.0
+KEEPER_SECONDS = 1.7
 SILENT_SECONDS = 0.5
 SUSPENDED_SECONDS = 1.0
 
@@ -87,6 +89,8 @@ class Supervisor:
         self._run_timeout_seconds = run_timeout_seconds
         self._clock = clock
         self._selector = selectors.DefaultSelector()
+        self._wake_lock = threading.Lock()
+        self._closed = False
         self._wake_end, self._wake = os.pipe()
         os.set_blocking(self._wake_end, False)
         os.set_blocking(self._wake, False)
@@ -98,8 +102,10 @@ class Supervisor:
 
     def wake(self) -> None:
         """Make a `poll` that waits return; any thread may call it."""
-        with contextlib.suppress(BlockingIOError, OSError):
-            os.write(self._wake, b"x")
+        with self._wake_lock:
+            if not self._closed:
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._wake, b"x")
 
     def staff(self, places: Sequence[Place]) -> None:
         """Put a worker at each of these places where there is none."""
@@ -125,8 +131,10 @@ class Supervisor:
         worker.give(mini_batch, items)
         self._watch_for_sending(worker)
 
-    def poll(self, timeout_seconds: float) -> list[Event]:
-        """Wait for something to happen, no longer than that; tell what has."""
+    def poll(self, timeout_seconds: float, rest_seconds: float = 0.0) -> list[Event]:
+        """Wait for something to happen, no longer than that; tell what has. Before that, let answers gather for so long."""
+        if rest_seconds:
+            time.sleep(rest_seconds)
         before = self._clock()
         self._forgive(before - self._polled_at)
         for key, mask in self._selector.select(max(0.0, min(timeout_seconds, self._until_deadline(before)))):
@@ -156,15 +164,19 @@ class Supervisor:
         self._events.clear()
 
     def close(self) -> None:
-        """Let go of everything; all workers must have ended."""
+        """Let go of everything; all workers must have ended. Whoever wakes us after that writes into nobody's file."""
         self._selector.close()
-        os.close(self._wake_end)
-        os.close(self._wake)
+        with self._wake_lock:
+            self._closed = True
+            os.close(self._wake_end)
+            os.close(self._wake)
 
     def _begin(self, place: Place) -> None:
         output = self._printing.open_pipe(place.number)
         try:
             worker = Worker(place.number, self._launch, place.environment, output)
+        except OSError as error:
+            raise WorkersUnavailable(f"no worker could be started with {self._launch.executable}: {error}") from error
         finally:
             os.close(output)
         worker.began = self._clock()

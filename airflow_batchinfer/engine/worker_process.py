@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_batchinfer import worker as worker_package
-from airflow_batchinfer.engine.protocol import Answer, read_answer, run_frame, shutdown_frame
+from airflow_batchinfer.engine.protocol import Answer, Garbled, read_answer, run_frame, shutdown_frame
 from airflow_batchinfer.worker.framing import Unpacker
 
 PIPE_BYTES = 1 << 20
@@ -105,8 +105,10 @@ class Worker:
                 return
             if not piece:
                 raise EOFError
-            for frame in self._unpacker.feed(piece):
-                yield read_answer(frame)
+            try:
+                yield from map(read_answer, self._unpacker.feed(piece))
+            except ValueError as error:
+                raise Garbled(str(error)[:200]) from error
             if len(piece) < PIPE_BYTES // 2:
                 return
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 SETTING = "BATCHINFER_GPUS"
 
@@ -52,7 +53,7 @@ def _lock(name: str) -> BinaryIO | None:
     if not folder.is_dir():
         folder.mkdir(exist_ok=True)
         folder.chmod(0o1777)  # nodes of several users share a host's GPUs
-    path = folder / f"{name}.lock"
+    path = folder / f"{quote(name, safe='')}.lock"
     file = open(path, "rb", opener=_open_or_make)  # noqa: SIM115 - held open, that is the lock
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

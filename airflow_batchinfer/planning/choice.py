@@ -26,6 +26,16 @@ class Existing:
     number: int
     endings: tuple[Ending, ...]
 
+    @property
+    def merged(self) -> Ending | None:
+        """The last merge; that another run aborted since takes nothing from it."""
+        return next((ending for ending in reversed(self.endings) if ending.counts), None)
+
+    @property
+    def generation(self) -> int:
+        """The one that whoever joins now works in: the first that nobody has ended."""
+        return max((ending.view + 1 for ending in self.endings), default=0)
+
 
 @dataclass(frozen=True)
 class Reuse:
@@ -53,15 +63,18 @@ class Create:
 Choice = Reuse | Continue | Create
 
 
-def choose(existing: Sequence[Existing], thresholds: Thresholds, unfinished: str | None, *, allow_reuse: bool) -> Choice:
-    """Choose among the jobs with our fingerprint; `unfinished` is the one that this very run has begun and not ended."""
+def choose(existing: Sequence[Existing], thresholds: Thresholds, unfinished: str | None, last_number: int, *, allow_reuse: bool) -> Choice:
+    """Choose among the jobs with our fingerprint; `unfinished` is the one that this very run has begun and not ended.
+
+    `last_number` is the highest that was ever given to one of them, deleted ones included.
+    """
     newest_first = sorted(existing, key=lambda job: job.number, reverse=True)
     if allow_reuse:
         for job in newest_first:
-            last = job.endings[-1] if job.endings else None
-            if last and last.counts and not thresholds.exceeded_at_the_end(last.counts):
-                return Reuse(job.name, last.view)
+            merged = job.merged
+            if merged and merged.counts and not thresholds.exceeded_at_the_end(merged.counts):
+                return Reuse(job.name, merged.view)
     for job in newest_first:
         if allow_reuse or job.name == unfinished:
-            return Continue(job.name, len(job.endings))
-    return Create(newest_first[0].number + 1 if newest_first else 1)
+            return Continue(job.name, job.generation)
+    return Create(last_number + 1)

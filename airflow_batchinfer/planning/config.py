@@ -14,6 +14,7 @@ from airflow_batchinfer.planning.thresholds import Thresholds
 DEFAULT_FILE_NAME = "parallel_run_step.txt"
 DEFAULT_MINI_BATCH_FILES = "10"
 ALL_PERCENT = 100
+MOST_NAME_BYTES = 200
 OUTPUT_ACTIONS = ("append_row", "summary_only")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 _FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
@@ -107,7 +108,7 @@ class ParallelRunConfig:
             _mini_batch_fault(self.mini_batch_size),
             _file_name_fault(self.append_row_file_name),
             *(
-                f"environment_variables: {name!r}={value!r} must be text without NUL, and the name without '='"
+                f"environment_variables: {name!r} and its value must be text without NUL, and the name without '='"
                 for name, value in self.environment_variables.items()
                 if not (isinstance(name, str) and isinstance(value, str) and name and "=" not in name and "\0" not in name + value)
             ),
@@ -118,7 +119,7 @@ def _number(name: str, value: Number, kind: type[int | float], wanted: str, fits
     try:
         whole = kind(value)
         good = not isinstance(value, bool) and float(value) == whole and fits(whole)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     return None if good else f"{name}={value!r}: give {wanted}"
 
@@ -146,6 +147,8 @@ def _mini_batch_fault(size: object) -> str | None:
 def _file_name_fault(name: object) -> str | None:
     if not isinstance(name, str) or not name or name in (".", "..") or name.startswith("_") or "\0" in name:
         return f"append_row_file_name={name!r}: give a file name that does not start with '_'"
+    if len(name.encode("utf-8", "surrogateescape")) > MOST_NAME_BYTES:
+        return f"append_row_file_name={name[:20]!r}...: give a name of at most {MOST_NAME_BYTES} bytes"
     if bad := sorted(_FORBIDDEN_IN_NAMES & set(name)):
         return f"append_row_file_name={name!r}: a file name holds none of {' '.join(bad)}"
     if name.lower().endswith(_LATER_FORMATS):

@@ -13,27 +13,29 @@ from airflow_batchinfer.storage import is_local, local_path
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
 
 
-def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str]) -> list[str]:
+def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str], result_file: str) -> list[str]:
     """A sentence for each of our folders that lies inside an input."""
+    names = (result_file, "_errors.jsonl", "_summary.json")
     return [
         f"{name} {url} lies inside the input {path!r}, so the next run would score what this one writes; choose another folder"
         for dataset in inputs
         for path in dataset.paths
         for name, url in ours.items()
-        if _inside(url, path)
+        if _inside(url, path, names)
     ]
 
 
-def _inside(folder: str, input_path: str) -> bool:
+def _inside(folder: str, input_path: str, names: Sequence[str]) -> bool:
     place, pattern = _comparable(folder), _comparable(input_path)
-    if place is None or pattern is None:
-        return False
     if not _GLOB_CHARACTERS.search(pattern):
         return f"{place}/".startswith(f"{pattern}/")
-    return bool(re.match(glob_translate(pattern), f"{place}/_summary.json"))
+    if "**" in pattern:
+        return f"{place}/".startswith(f"{_GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition('/')[0]}/")
+    matches = re.compile(glob_translate(pattern)).match
+    return any(matches(f"{place}/{name}") for name in names)
 
 
-def _comparable(url: str) -> str | None:
+def _comparable(url: str) -> str:
     """A path whose links are followed as far as it exists, or a URL without its trailing slash."""
     if is_local(url):
         path = local_path(url)

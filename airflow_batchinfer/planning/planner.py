@@ -1,4 +1,4 @@
-"""Plan: list the inputs, find out which job they make, and pin it. The one place in this package that writes.
+"""Plan: list the inputs, find out which job they make, and make it if there is none.
 
 job.json is created last and exclusively, so a job is either whole or not there, and of two planners one wins.
 """
@@ -21,11 +21,9 @@ from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.plan import PlanDraft
 from airflow_batchinfer.planning.source import Source, read_source
 from airflow_batchinfer.planning.spec import Job, JobSpec
-from airflow_batchinfer.planning.stored import endings, load_job, plan_prefix, source_file
-from airflow_batchinfer.storage import Store, is_local, local_path, open_store
+from airflow_batchinfer.planning.stored import endings, is_deleted, load_job, plan_prefix, source_file
+from airflow_batchinfer.storage import Store, is_local, local_path, open_output, probe_output
 from airflow_batchinfer.workspace import JobFolder, Workspace, pin_file
-
-LONGEST_GAP = 5
 
 
 class RunName(NamedTuple):
@@ -64,10 +62,12 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
         faults.raise_any()
         spec = _spec(request, source, draft.digest, side_inputs)
         path = _pin_path(request, spec)
-        unfinished = _unfinished_job(workspace.store, path)
+        # Only a run that has a name comes again as itself; without one, asking anew means anew.
+        unfinished = _unfinished_job(workspace.store, path) if request.run else None
         thresholds = request.config.rules().thresholds
         while True:
-            choice = choose(_existing(workspace.store, spec), thresholds, unfinished, allow_reuse=request.allow_reuse)
+            existing, last_number = _existing(workspace.store, spec)
+            choice = choose(existing, thresholds, unfinished, last_number, allow_reuse=request.allow_reuse)
             if not isinstance(choice, Create):
                 return load_job(workspace, choice.job), _pin(request, path, choice, started)
             if job := _create_job(workspace.store, f"{spec.fingerprint}-{choice.number}", spec, source, draft, request.config.rules()):
@@ -75,9 +75,10 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
 
 
 def _check_places(workspace: Workspace, request: Request) -> None:
-    faults = overlap_faults(request.inputs, {"the output folder": request.output_dir, "the workspace": workspace.url})
-    if faults:
+    ours = {"the output folder": request.output_dir, "the workspace": workspace.url}
+    if faults := overlap_faults(request.inputs, ours, request.config.append_row_file_name):
         raise ConfigError(faults)
+    probe_output(open_output(request.output_dir))
 
 
 def _read_source(workspace: Workspace, request: Request) -> Source:
@@ -136,21 +137,18 @@ def _unfinished_job(store: Store, path: str) -> str | None:
     return None if pin.complete else pin.job
 
 
-def _existing(store: Store, spec: JobSpec) -> list[Existing]:
-    """The jobs with our fingerprint. Their numbers have no gaps, save where one was deleted, so look a little further."""
+def _existing(store: Store, spec: JobSpec) -> tuple[list[Existing], int]:
+    """The jobs with our fingerprint, and the last number taken: there are no gaps, since deleting leaves a job.json."""
     found: list[Existing] = []
-    missing = number = 0
-    while missing < LONGEST_GAP:
-        number += 1
+    number = 1
+    while True:
         name = f"{spec.fingerprint}-{number}"
         try:
-            store.read(JobFolder(name).job_file, 0, 1)
+            if not is_deleted(store.read(JobFolder(name).job_file)):
+                found.append(Existing(name, number, endings(store, name)))
         except FileNotFoundError:
-            missing += 1
-        else:
-            missing = 0
-            found.append(Existing(name, number, endings(store, name)))
-    return found
+            return found, number - 1
+        number += 1
 
 
 def _create_job(store: Store, name: str, spec: JobSpec, source: Source, draft: PlanDraft, rules: Rules) -> Job | None:
@@ -193,4 +191,4 @@ def _pin(request: Request, path: str, choice: Reuse | Continue, started: float) 
 
 
 def _absolute(url: str) -> str:
-    return str(local_path(url)) if is_local(url) else open_store(url).url
+    return str(local_path(url)) if is_local(url) else open_output(url).url

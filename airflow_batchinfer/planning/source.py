@@ -1,7 +1,7 @@
 """The script's source, stored once in the job by content, so that every node runs the same.
 
-With a source directory, all of it; without, the script and its sibling `*.py`. The archive is the same bytes for the
-same content, so its digest is the source's digest.
+With a source directory, all of it; without, the script and its sibling `*.py`. Its digest is that of the content,
+whoever packs it.
 """
 
 import ast
@@ -29,12 +29,8 @@ class Source:
 
     entry_script: str
     archive: bytes
+    digest: str
     to_csv: str
-
-    @property
-    def digest(self) -> str:
-        """Of the content, whatever the times and owners of the files."""
-        return hashlib.sha256(self.archive).hexdigest()
 
 
 def read_source(entry_script: str, source_directory: str | None, leave_out: Collection[Path] = ()) -> Source:
@@ -44,7 +40,8 @@ def read_source(entry_script: str, source_directory: str | None, leave_out: Coll
     files = _all_files(top, leave_out) if source_directory else sorted(path for path in top.glob("*.py") if path.is_file())
     if source_directory is None and script not in files:
         files = [script, *files]
-    return Source(script.relative_to(top).as_posix(), _archive(top, files), _to_csv_settings(script.parent / SETTINGS_FILE))
+    archive, digest = _archive(top, files)
+    return Source(script.relative_to(top).as_posix(), archive, digest, _to_csv_settings(script.parent / SETTINGS_FILE))
 
 
 def _locate(entry_script: str, source_directory: str | None) -> tuple[Path, Path]:
@@ -86,21 +83,25 @@ def _all_files(top: Path, leave_out: Collection[Path]) -> list[Path]:
     return list(below(top))
 
 
-def _archive(top: Path, files: list[Path]) -> bytes:
+def _archive(top: Path, files: list[Path]) -> tuple[bytes, str]:
+    """The files as one archive, and a digest of their names, modes and content: compressed bytes differ between zlibs."""
     total = sum(path.stat().st_size for path in files)
     if total > MOST_BYTES:
         raise ConfigError(
             f"the source directory {top} holds {total / 1024**2:,.0f} MB, more than {MOST_BYTES // 1024**2} MB: "
             "keep code there, and give data as a model or a side input"
         )
+    digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in files:
-            entry = zipfile.ZipInfo(path.relative_to(top).as_posix(), _LONG_AGO)
-            entry.external_attr = (0o755 if os.access(path, os.X_OK) else 0o644) << 16
+            name, mode, content = path.relative_to(top).as_posix(), 0o755 if os.access(path, os.X_OK) else 0o644, path.read_bytes()
+            digest.update(repr((name, mode, hashlib.sha256(content).hexdigest())).encode("utf-8", "surrogateescape"))
+            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            entry.external_attr = mode << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
-    return buffer.getvalue()
+            archive.writestr(entry, content)
+    return buffer.getvalue(), digest.hexdigest()
 
 
 def _to_csv_settings(path: Path) -> str:

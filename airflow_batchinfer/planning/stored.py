@@ -30,9 +30,29 @@ def load_pin(workspace: Workspace, path: str) -> Pin:
 def load_job(workspace: Workspace, name: str) -> Job:
     """The job of a name."""
     try:
-        return Job.from_json(workspace.store.read(JobFolder(name).job_file))
+        text = workspace.store.read(JobFolder(name).job_file)
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no job {name} in the workspace {workspace.url}: is the workspace shared by all machines?") from error
+        raise NotFoundError(
+            f"there is no job {name!r} in the workspace {workspace.url}: is the workspace shared by all machines?"
+        ) from error
+    if is_deleted(text):
+        raise NotFoundError(f"the job {name!r} was deleted from the workspace {workspace.url}")
+    return Job.from_json(text)
+
+
+def is_deleted(text: bytes) -> bool:
+    """Whether this job.json only keeps a number taken."""
+    return "deleted" in json.loads(text)
+
+
+def delete_job_folder(store: Store, name: str) -> None:
+    """Remove all of a job but its number: first it stops being a job, so whatever happens then, nobody finds half of one."""
+    folder = JobFolder(name)
+    with store.writer(folder.job_file) as stream:
+        stream.write(json.dumps({"deleted": True}).encode())
+    for child in store.children(folder.root):
+        if f"{folder.root}/{child}" != folder.job_file:
+            store.delete(f"{folder.root}/{child}")
 
 
 def endings(store: Store, job: str) -> tuple[Ending, ...]:
@@ -40,13 +60,13 @@ def endings(store: Store, job: str) -> tuple[Ending, ...]:
     found = []
     for path in store.find(JobFolder(job).generations):
         ending = json.loads(store.read(path))
-        found.append(Ending(ending["view"], Counts.from_dict(ending["counts"]) if ending["counts"] else None))
+        found.append(Ending(ending["view"], Counts(**ending["counts"]) if ending["counts"] else None))
     return tuple(found)
 
 
 def end_generation(store: Store, job: str, ending: Ending) -> None:
     """Record how a generation ended; one that another run has ended already stays as it is, and the next number is taken."""
-    record = {"view": ending.view, "counts": ending.counts.to_dict() if ending.counts else None, "id": uuid4().hex}
+    record = {"view": ending.view, "counts": ending.counts._asdict() if ending.counts else None, "id": uuid4().hex}
     number = ending.view
     while True:
         try:

@@ -1,12 +1,12 @@
 """What has been counted, and how much failure a run allows. Values only."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from operator import add, sub
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What came of some mini-batches; those of parts add up to those of the whole."""
+class Counts(NamedTuple):
+    """What came of some mini-batches; those of parts add up to those of the whole. A tuple, since there are very many."""
 
     mini_batches: int = 0
     mini_batches_failed: int = 0
@@ -17,22 +17,18 @@ class Counts:
     mini_batches_with_more_rows: int = 0
     mini_batches_with_fewer_rows: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+    def plus(self, other: "Counts") -> "Counts":
+        """Both together."""
+        return Counts._make(map(add, self, other))
+
+    def minus(self, other: "Counts") -> "Counts":
+        """What is left without the others."""
+        return Counts._make(map(sub, self, other))
 
     @property
     def items_succeeded(self) -> int:
         """Items that gave a row."""
         return self.items - self.items_failed
-
-    def to_dict(self) -> dict[str, int]:
-        """As it is stored."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "Counts":
-        """From what was stored."""
-        return cls(**stored)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ the upload.
 
 from airflow_batchinfer.storage.insisting import insist
 from airflow_batchinfer.storage.local import LocalStore
-from airflow_batchinfer.storage.opening import is_local, local_path, open_file_system, open_store
-from airflow_batchinfer.storage.probe import probe
+from airflow_batchinfer.storage.opening import is_local, local_path, open_file_system, open_output, open_store
+from airflow_batchinfer.storage.probe import probe, probe_output
 from airflow_batchinfer.storage.remote import RemoteStore
 from airflow_batchinfer.storage.store import Store, copy_file, copy_tree
 
@@ -23,6 +23,8 @@ __all__ = [
     "is_local",
     "local_path",
     "open_file_system",
+    "open_output",
     "open_store",
     "probe",
+    "probe_output",
 ]

@@ -1,16 +1,16 @@
 """A folder on this machine's disk (or a file system mounted on it).
 
-A file is written under a temporary name beside its place, made durable, and then given its name in one step: `os.link`
-where it must be new, `os.replace` where it may not. So a reader sees all of it or nothing, whenever we die.
+A file is written without a name, made durable, and only then given one, in one step: `os.link` where it must be new,
+`os.replace` where it may not. So a reader sees all of it or nothing, whenever we die, and no half of it stays behind.
 """
 
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 from uuid import uuid4
 
 from airflow_batchinfer.errors import StorageError
@@ -19,10 +19,12 @@ TEMPORARY = ".tmp-"
 _REMEDIES = {
     errno.ENOSPC: "free some space and run it again",
     errno.EDQUOT: "free some of the quota and run it again",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f) and run it again",
     errno.EROFS: "the file system is read-only; choose another folder or mount it for writing",
     errno.EACCES: "let this user read and write there, or choose another folder",
     errno.EPERM: "let this user read and write there, or choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a part of this path is a file; choose another folder",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
@@ -69,10 +71,10 @@ class LocalStore:
 
     def create(self, path: str, content: bytes) -> None:
         final = self._root / path
-        with explained(final), self._temporary(final) as temporary:
-            _write_durably(temporary, content)
+        with explained(final), _Unnamed(final) as file:
+            file.write(content)
             try:
-                os.link(temporary, final)
+                file.link()
             except FileExistsError:
                 if final.read_bytes() != content:
                     raise
@@ -80,12 +82,12 @@ class LocalStore:
     @contextmanager
     def writer(self, path: str) -> Iterator[BinaryIO]:
         final = self._root / path
-        with explained(final), self._temporary(final) as temporary:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(final)
+        with explained(final):
+            file = _Unnamed(final)
+        with file:
+            yield file  # type: ignore[misc]  # it has what a writer needs
+            with explained(final):
+                file.replace()
 
     def find(self, folder: str) -> Iterator[str]:
         top = self._root / folder
@@ -108,22 +110,72 @@ class LocalStore:
             else:
                 target.unlink()
 
-    @contextmanager
-    def _temporary(self, final: Path) -> Iterator[Path]:
-        """Give a name beside the final one; whatever still bears it at the end is removed."""
-        temporary = final.parent / f"{TEMPORARY}{uuid4().hex}"
-        final.parent.mkdir(parents=True, exist_ok=True)
+
+class _Unnamed:
+    """A file that has no name yet, in the folder where it is to get one; without one at the end, it never was.
+
+    Where the file system cannot do that, it bears a temporary name.
+    """
+
+    def __init__(self, final: Path) -> None:
+        self._final = final
+        self._temporary: Path | None = None
+        folder = final.parent
         try:
-            yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise StorageError(f"{folder} is a file, not a folder; choose another folder") from None
+        try:
+            descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        except (OSError, AttributeError):
+            self._temporary = self._temporary_name()
+            descriptor = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        self._file = os.fdopen(descriptor, "wb")
 
+    def __enter__(self) -> Self:
+        return self
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # what could not be written is told where it was tried
+            self._file.close()
+        if self._temporary:
+            self._temporary.unlink(missing_ok=True)
+
+    def write(self, content: bytes) -> int:
+        with explained(self._final):
+            return self._file.write(content)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+    def link(self) -> None:
+        """Give it its name, which must be free."""
+        self._make_durable()
+        self._link(self._final)
+
+    def replace(self) -> None:
+        """Give it its name, whoever bears it."""
+        self._make_durable()
+        if self._temporary is None:
+            temporary = self._temporary_name()
+            self._link(temporary)
+            self._temporary = temporary
+        self._temporary.replace(self._final)
+
+    def _link(self, name: Path) -> None:
+        if self._temporary:
+            os.link(self._temporary, name)
+        else:
+            # Only with a descriptor does os.link follow the link that /proc shows for the file.
+            os.link(f"/proc/self/fd/{self._file.fileno()}", name, src_dir_fd=self._file.fileno())
+
+    def _make_durable(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _temporary_name(self) -> Path:
+        return self._final.parent / f"{TEMPORARY}{uuid4().hex}"
 
 
 def _find(folder: str, prefix: str) -> Iterator[str]:

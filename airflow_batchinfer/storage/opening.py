@@ -45,13 +45,18 @@ def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSyste
 
 def open_store(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's own
     """A folder in which files can be created atomically."""
-    if is_local(url):
-        return LocalStore(local_path(url))
-    protocol = str(split_protocol(url)[0])
-    if protocol not in ATOMIC_PROTOCOLS:
+    protocol = split_protocol(url)[0]
+    if not is_local(url) and protocol not in ATOMIC_PROTOCOLS:
         raise ConfigError(
             f"{url}: {protocol}:// cannot create a file atomically, so two nodes could score the same mini-batch. "
-            "Inputs may stay there; put the workspace and the output on local disk, S3, Azure or GCS"
+            "Inputs and outputs may stay there; put the workspace on local disk, S3, Azure or GCS"
         )
+    return open_output(url, **options)
+
+
+def open_output(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's own
+    """A folder that is written by one process at a time, so it may lie on anything."""
+    if is_local(url):
+        return LocalStore(local_path(url))
     fs, root = open_file_system(url, **options)
     return RemoteStore(fs, root)

@@ -5,7 +5,7 @@ from uuid import uuid4
 from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.storage.store import Store
 
-REMEDY = "Inputs may stay there; put the workspace on local disk, S3, Azure or GCS"
+REMEDY = "Inputs and outputs may stay there; put the workspace on local disk, S3, Azure or GCS"
 
 
 def probe(store: Store) -> None:
@@ -18,6 +18,17 @@ def probe(store: Store) -> None:
         raise ConfigError(f"the workspace {store.url} cannot be used: {error}") from error
     if fault:
         raise ConfigError(f"the workspace {store.url} is not safe: {fault}. {REMEDY}")
+
+
+def probe_output(store: Store) -> None:
+    """Raise a ConfigError unless files can be put into a folder: better now than after a night's work."""
+    path = f".probe-{uuid4().hex}"
+    try:
+        with store.writer(path) as stream:
+            stream.write(b"probe")
+        store.delete(path)
+    except (StorageError, OSError, NotImplementedError) as error:
+        raise ConfigError(f"the output folder {store.url} cannot be used: {error}") from error
 
 
 def _fault(store: Store, folder: str) -> str | None:

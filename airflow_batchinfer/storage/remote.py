@@ -1,16 +1,16 @@
 """A folder behind fsspec whose file system has an atomic create of its own: S3, Azure, GCS, and memory.
 
-Everything but a stream is tried again for a while: storage throttles, times out and loses answers. What is tried again
-must be harmless when it was done already: reading and replacing are, and `create` finds its own bytes.
+What is asked again must be harmless when it was done already: reading and replacing are, and `create` finds its own bytes.
+Only what is too large to be kept, a stream, cannot be asked again.
 """
 
 import io
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from threading import RLock
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from fsspec import AbstractFileSystem
 
@@ -19,6 +19,7 @@ from airflow_batchinfer.storage.insisting import insist, storage_failed
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
+STREAM_BYTES = 32 << 20
 _MEMORY_LOCK = RLock()
 
 
@@ -50,8 +51,9 @@ class RemoteStore:
         if self._in_memory:
             yield io.BytesIO(self.read(path))
             return
-        with self._insist(path, lambda: self._fs.open(self._at(path), "rb")) as file:
-            yield file
+        file = self._insist(path, lambda: self._fs.open(self._at(path), "rb"))
+        with closing(file):
+            yield cast("BinaryIO", _Told(file, self._url(path)))
 
     def create(self, path: str, content: bytes) -> None:
         try:
@@ -62,22 +64,16 @@ class RemoteStore:
 
     @contextmanager
     def writer(self, path: str) -> Iterator[BinaryIO]:
-        if self._in_memory:
-            buffer = io.BytesIO()
-            yield buffer
-            self._insist(path, lambda: self._fs.pipe_file(self._at(path), buffer.getvalue()))
-            return
-        file = self._insist(path, lambda: self._fs.open(self._at(path), "wb"))
+        upload = _Upload(lambda: self._fs.open(self._at(path), "wb"), self._url(path), None if self._in_memory else STREAM_BYTES)
         try:
-            yield file
+            yield cast("BinaryIO", upload)
         except BaseException:
-            _abandon(file)
+            upload.abandon()
             raise
-        try:
-            file.close()
-        except Exception as error:
-            _abandon(file)
-            raise storage_failed(self._url(path), error) from error
+        if upload.is_streaming:
+            upload.finish()
+        else:
+            self._insist(path, lambda: self._fs.pipe_file(self._at(path), upload.content))
 
     def find(self, folder: str) -> Iterator[str]:
         top = self._at(folder)
@@ -127,11 +123,92 @@ class RemoteStore:
         return str(self._fs.unstrip_protocol(self._at(path)))
 
 
-def _abandon(file: Any) -> None:  # noqa: ANN401 - fsspec's files have no common type
-    """Drop an upload that must not become visible; fsspec would finalise it when the file is closed or collected."""
-    if hasattr(file, "discard"):
+class _Told:
+    """A stream whose failures are told as ours, whatever the file system raises."""
+
+    def __init__(self, file: Any, url: str) -> None:  # noqa: ANN401 - fsspec's files have no common type
+        self._file = file
+        self._url = url
+
+    def read(self, size: int = -1) -> bytes:
+        return cast("bytes", self._tell(self._file.read, size))
+
+    def seek(self, position: int) -> int:
+        return cast("int", self._tell(self._file.seek, position))
+
+    def tell(self) -> int:
+        return cast("int", self._file.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - as above
+        return cast("int", self._tell(self._file.readinto, buffer))
+
+    def _tell(self, do: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as above
         try:
-            file.discard()
-        except Exception:
-            log.debug("an upload could not be aborted; the storage's own lifecycle rules remove it", exc_info=True)
-    file.closed = True
+            return do(*arguments)
+        except Exception as error:
+            raise storage_failed(self._url, error) from error
+
+
+class _Upload:
+    """A file on its way up: kept here while it is small, so that it can be sent again; beyond that, a stream."""
+
+    def __init__(self, start: Callable[[], Any], url: str, stream_bytes: int | None) -> None:
+        self._start = start
+        self._url = url
+        self._stream_bytes = stream_bytes
+        self._kept = bytearray()
+        self._file: Any = None
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a part of it has gone already."""
+        return self._file is not None
+
+    @property
+    def content(self) -> bytes:
+        """All of it, while it is kept."""
+        return bytes(self._kept)
+
+    def write(self, piece: bytes) -> int:
+        """Keep it, or send what is kept."""
+        self._kept += piece
+        if self._stream_bytes is not None and len(self._kept) >= self._stream_bytes:
+            self._send()
+        return len(piece)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write each."""
+        for piece in pieces:
+            self.write(piece)
+
+    def finish(self) -> None:
+        """Send the rest; only now anybody can see the file."""
+        self._send()
+        try:
+            self._file.close()
+        except Exception as error:
+            self.abandon()
+            raise storage_failed(self._url, error) from error
+
+    def abandon(self) -> None:
+        """Drop an upload that must not become visible; fsspec would finalise it when the file is closed or collected."""
+        if self._file is None:
+            return
+        if hasattr(self._file, "discard"):
+            try:
+                self._file.discard()
+            except Exception:
+                log.debug("an upload could not be aborted; the storage's own lifecycle rules remove it", exc_info=True)
+        self._file.closed = True
+
+    def _send(self) -> None:
+        try:
+            if self._file is None:
+                self._file = self._start()
+            self._file.write(bytes(self._kept))
+        except Exception as error:
+            raise storage_failed(self._url, error) from error
+        self._kept.clear()

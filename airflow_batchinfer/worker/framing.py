@@ -10,6 +10,7 @@ import struct
 from typing import Any, BinaryIO, Dict, Iterator, Optional, Tuple
 
 LENGTHS = struct.Struct("<IQ")
+MOST_HEADER_BYTES = 64 << 20
 Header = Dict[str, Any]
 Frame = Tuple[Header, bytes]
 
@@ -46,6 +47,8 @@ class Unpacker:
         start = 0
         while len(self._buffer) - start >= self._wanted:
             header_length, payload_length = LENGTHS.unpack_from(self._buffer, start)
+            if header_length > MOST_HEADER_BYTES:
+                raise ValueError(f"a header of {header_length} bytes")
             body = start + LENGTHS.size
             end = body + header_length + payload_length
             if len(self._buffer) < end:

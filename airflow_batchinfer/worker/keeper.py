@@ -51,6 +51,7 @@ def _keep(worker: int) -> None:
     status = None
     while status is None:
         if signal.sigwait(_SIGNALS) != signal.SIGCHLD:
+            _kill(-worker)  # its session at once: tearing down a large process takes the kernel a while
             _kill(worker)
         status = _reap(worker)
     _kill_all_children(worker)
