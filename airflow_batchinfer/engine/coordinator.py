@@ -145,8 +145,6 @@ class Coordinator:
         seconds = self._clock() - self._began
         self._report(Progress(self._job.mini_batches, self._job.items, counts, self._items_at_start, seconds, workers))
 
-    # What comes in.
-
     def _accept(self, claimed: Claimed) -> None:
         self._asked_for_claim = False
         if claimed.claim is None:
@@ -155,8 +153,6 @@ class Coordinator:
             self._held[claimed.claim.block] = Holding(claimed.claim.claim_id, set(claimed.claim.todo))
             self._lines |= claimed.lines
             self._todo.extend(claimed.claim.todo)
-
-    # What goes out.
 
     def _ask_for_more(self, processes: int) -> None:
         if not self._asked_for_claim and not self._dry and len(self._todo) + len(self._stock) <= processes * self._depth():
@@ -197,8 +193,6 @@ class Coordinator:
     def _rest_seconds(self) -> float:
         """How long answers may gather before they are read: while every worker has much to do, each look costs more than it brings."""
         return REST_SHARE * self._depth() * self._run_seconds if self._depth() >= MOST_AHEAD // 2 else 0.0
-
-    # What comes back.
 
     def _note(self, event: Event, fetcher: Fetcher) -> None:
         now = self._clock()
@@ -287,8 +281,6 @@ class Coordinator:
         seconds = (self._clock() - self._given_at.get(mini_batch, 0.0)) / self._depth()
         self._run_seconds += 0.2 * (seconds - self._run_seconds)
 
-    # What is made durable.
-
     def _commit_what_is_due(self) -> None:
         now = self._clock()
         for block, holding in list(self._held.items()):
@@ -334,8 +326,6 @@ class Coordinator:
         self._ledger.settle(list(ours))
         for number in ours:
             self._forget(number, fetcher)
-
-    # What is watched.
 
     def _watch(self, supervisor: Supervisor, fetcher: Fetcher) -> None:
         if supervisor.is_occupied or self._todo or self._stock or fetcher.on_their_way:
