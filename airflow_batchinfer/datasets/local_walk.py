@@ -49,17 +49,18 @@ def _sorted_entries(folder: str) -> Iterator[str]:
         entries = _entries(found)
         run = sorted(islice(entries, RUN_ENTRIES))
         if len(run) == RUN_ENTRIES:
-            return _merged_runs(run, entries)
-    return iter(run)
+            yield from _merged_runs(run, entries)
+            return
+    yield from run
 
 
 def _merged_runs(run: list[str], entries: Iterator[str]) -> Iterator[str]:
-    disk = tempfile.TemporaryFile(prefix="batchinfer-listing-")  # noqa: SIM115 - it lives as long as what reads it
-    starts = []
-    while run:
-        starts.append(_store(run, disk))
-        run = sorted(islice(entries, RUN_ENTRIES))
-    return heapq.merge(*(_stored(disk, start) for start in starts))
+    with tempfile.TemporaryFile(prefix="batchinfer-listing-") as disk:
+        starts = []
+        while run:
+            starts.append(_store(run, disk))
+            run = sorted(islice(entries, RUN_ENTRIES))
+        yield from heapq.merge(*(_stored(disk, start) for start in starts))
 
 
 def _entries(found: Iterator[os.DirEntry[str]]) -> Iterator[str]:
