@@ -40,6 +40,7 @@ REFRESH_SECONDS = 2.0
 REFRESH_SHARE = 0.25
 TICK_SECONDS = 0.25
 AHEAD_SECONDS = 0.05
+CLAIM_SECONDS = 1.0
 MOST_AHEAD = 16
 REST_SHARE = 0.2
 MENTIONS = 2
@@ -155,7 +156,7 @@ class Coordinator:
             self._todo.extend(claimed.claim.todo)
 
     def _ask_for_more(self, processes: int) -> None:
-        if not self._asked_for_claim and not self._dry and len(self._todo) + len(self._stock) <= processes * self._depth():
+        if not self._asked_for_claim and not self._dry and len(self._todo) + len(self._stock) <= processes * self._reserve():
             self._asked_for_claim = True
             self._recorder.claim()
         now = self._clock()
@@ -189,6 +190,10 @@ class Coordinator:
     def _depth(self) -> int:
         """How many mini-batches a worker is given at once: as many as hide the way to it and back, one if they are slow."""
         return 1 + min(MOST_AHEAD - 1, int(AHEAD_SECONDS / self._run_seconds))
+
+    def _reserve(self) -> int:
+        """How many mini-batches for each worker must be at hand while the next block is claimed, which may wait behind a commit."""
+        return self._depth() + int(CLAIM_SECONDS / self._run_seconds)
 
     def _rest_seconds(self) -> float:
         """How long answers may gather before they are read: while every worker has much to do, each look costs more than it brings."""
