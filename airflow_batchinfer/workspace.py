@@ -70,4 +70,9 @@ class JobFolder:
 
 def pin_file(dag_id: str, run_id: str, step: str) -> str:
     """The pin of one run; run ids hold characters that not every storage takes in a name."""
-    return f"pins/{quote(dag_id, safe='')}/{quote(run_id, safe='')}/{quote(step, safe='')}.json"
+    return f"pins/{_as_name(dag_id)}/{_as_name(run_id)}/{_as_name(step)}.json"
+
+
+def _as_name(text: str) -> str:
+    """As a name that leads nowhere else; `quote` leaves dots as they are."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")

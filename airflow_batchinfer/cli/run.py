@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         display.say("looking at the inputs")
         pin = begin(workspace, _request(options, config, models, side_inputs))
         display.say(_what_happens(pin))
-        node = NodeOptions(environment_variables=config.environment_variables, report=display.progress, show=display.printed)
+        node = NodeOptions(environment_variables=config.environment_variables or {}, report=display.progress, show=display.printed)
         summary = score(workspace, pin, node)
     print(summary.to_json() if options.json else _told(summary))
 

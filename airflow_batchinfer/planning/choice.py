@@ -74,7 +74,8 @@ def choose(existing: Sequence[Existing], thresholds: Thresholds, unfinished: str
             merged = job.merged
             if merged and merged.counts and not thresholds.exceeded_at_the_end(merged.counts):
                 return Reuse(job.name, merged.view)
-    for job in newest_first:
+    own_first = sorted(newest_first, key=lambda job: job.name != unfinished)
+    for job in own_first:
         if allow_reuse or job.name == unfinished:
             return Continue(job.name, job.generation)
     return Create(last_number + 1)

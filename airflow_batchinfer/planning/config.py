@@ -6,7 +6,7 @@ A config that cannot work is refused when it is made, with every fault in one er
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.thresholds import Thresholds
@@ -53,7 +53,7 @@ class ParallelRunConfig:
     allowed_failed_percent: float | None = None
     append_row_file_name: str = DEFAULT_FILE_NAME
     logging_level: str = "INFO"
-    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    environment_variables: Mapping[str, str] | None = None
     description: str | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class ParallelRunConfig:
             _file_name_fault(self.append_row_file_name),
             *(
                 f"environment_variables: {name!r} and its value must be text without NUL, and the name without '='"
-                for name, value in self.environment_variables.items()
+                for name, value in (self.environment_variables or {}).items()
                 if not (isinstance(name, str) and isinstance(value, str) and name and "=" not in name and "\0" not in name + value)
             ),
         ]

@@ -27,7 +27,7 @@ def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str], resul
 
 def _inside(folder: str, input_path: str, names: Sequence[str]) -> bool:
     place, pattern = _comparable(folder), _comparable(input_path)
-    if not _GLOB_CHARACTERS.search(pattern):
+    if not _GLOB_CHARACTERS.search(pattern) or (is_local(input_path) and local_path(input_path).is_dir()):
         return f"{place}/".startswith(f"{pattern}/")
     if "**" in pattern:
         return f"{place}/".startswith(f"{_GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition('/')[0]}/")
@@ -39,7 +39,7 @@ def _comparable(url: str) -> str:
     """A path whose links are followed as far as it exists, or a URL without its trailing slash."""
     if is_local(url):
         path = local_path(url)
-        fixed = Path(*(part for part in _until_glob(path.parts)))
+        fixed = path if path.exists() else Path(*_until_glob(path.parts))
         return str(fixed.resolve() / path.relative_to(fixed)).rstrip("/")
     protocol, path_there = split_protocol(url)
     return f"{protocol}://{path_there}".rstrip("/")

@@ -98,7 +98,7 @@ def _spec(request: Request, source: Source, inputs: str, side_inputs: tuple[tupl
         side_inputs=side_inputs,
         interpreter=request.interpreter,
         interpreter_digest=request.interpreter_digest,
-        environment_variables=tuple(sorted((name, _digest(value)) for name, value in config.environment_variables.items())),
+        environment_variables=tuple(sorted((name, _digest(value)) for name, value in (config.environment_variables or {}).items())),
         appends_rows=config.appends_rows,
         append_row_file_name=config.append_row_file_name,
         to_csv=source.to_csv,

@@ -71,20 +71,25 @@ def _check_syntax(script: Path) -> None:
 def _all_files(top: Path, leave_out: Collection[Path]) -> list[Path]:
     left_out = {path.resolve() for path in leave_out}
 
-    def below(folder: Path) -> Iterator[Path]:
+    def below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         for entry in sorted(folder.iterdir()):
-            if entry.name in _NEVER or entry.resolve() in left_out:
+            real = entry.resolve()
+            if entry.name in _NEVER or real in left_out:
                 continue
-            if entry.is_dir() and not entry.is_symlink():
-                yield from below(entry)
+            if entry.is_dir():
+                if real in above:
+                    raise ConfigError(f"the folder {entry} leads back to one above it by a link, so it never ends; remove the link")
+                yield from below(entry, above | {real})
             elif entry.is_file():
                 yield entry
 
-    return list(below(top))
+    return list(below(top, frozenset({top.resolve()})))
 
 
 def _archive(top: Path, files: list[Path]) -> tuple[bytes, str]:
     """The files as one archive, and a digest of their names, modes and content: compressed bytes differ between zlibs."""
+    if unspeakable := [path for path in files if not str(path.relative_to(top)).isprintable()]:
+        raise ConfigError([f"the name of the source file {str(path)!r} cannot be packed; rename it" for path in unspeakable])
     total = sum(path.stat().st_size for path in files)
     if total > MOST_BYTES:
         raise ConfigError(

@@ -181,8 +181,11 @@ def _measure(source: LocalStore, top: str) -> tuple[str, int]:
     if not files:
         raise ConfigError(f"the model path {source.url}/{top} is an empty folder")
     for path in files:
-        with source.open(path) as file:
-            content = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # typeshed asks for more than is used
-            size_bytes += file.tell()
+        try:
+            with source.open(path) as file:
+                content = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # typeshed asks for more than is used
+                size_bytes += file.tell()
+        except FileNotFoundError as error:
+            raise ConfigError(f"the model's file {source.url}/{path} is a link that leads nowhere; remove it or mend it") from error
         digest.update(f"{path}\0{content.hexdigest()}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest(), size_bytes

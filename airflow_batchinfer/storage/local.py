@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.errors import StorageError
 
-TEMPORARY = ".tmp-"
+TEMPORARY = ".batchinfer-tmp-"
 _REMEDIES = {
     errno.ENOSPC: "free some space and run it again",
     errno.EDQUOT: "free some of the quota and run it again",
@@ -148,6 +148,9 @@ class _Unnamed:
     def writelines(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             self.write(piece)
+
+    def flush(self) -> None:
+        """Nothing is seen before the end."""
 
     def link(self) -> None:
         """Give it its name, which must be free."""

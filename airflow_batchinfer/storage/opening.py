@@ -26,7 +26,11 @@ def is_local(url: str) -> bool:
 
 def local_path(url: str) -> Path:
     """The absolute path behind a local URL."""
-    return Path(split_protocol(url)[1]).expanduser().absolute()
+    path = Path(split_protocol(url)[1]).expanduser().absolute()
+    if ".." not in path.parts:
+        return path
+    last = len(path.parts) - path.parts[::-1].index("..")
+    return Path(*path.parts[:last]).resolve().joinpath(*path.parts[last:])  # where `..` leads, only the file system knows
 
 
 def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401 - fsspec's own

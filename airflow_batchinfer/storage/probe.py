@@ -15,7 +15,7 @@ def probe(store: Store) -> None:
         fault = _fault(store, folder)
         store.delete(folder)
     except (StorageError, OSError) as error:
-        raise ConfigError(f"the workspace {store.url} cannot be used: {error}") from error
+        raise ConfigError(f"the workspace {store.url} cannot be used: {error}; choose another folder") from error
     if fault:
         raise ConfigError(f"the workspace {store.url} is not safe: {fault}. {REMEDY}")
 

@@ -7,7 +7,8 @@ Only what is too large to be kept, a stream, cannot be asked again.
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, BinaryIO, TypeVar, cast
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 STREAM_BYTES = 32 << 20
+REMOVERS = 16
 _MEMORY_LOCK = RLock()
 
 
@@ -79,7 +81,8 @@ class RemoteStore:
         top = self._at(folder)
         found = self._insist(folder, lambda: self._list(top))
         start = len(self._root) + 1
-        yield from sorted(path[start:] for path in found)
+        # A folder that fills while it is listed is listed as a file by some.
+        yield from sorted(path[start:] for path in found if path.startswith(f"{top}/"))
 
     def children(self, folder: str) -> list[str]:
         def ask() -> list[str]:
@@ -93,12 +96,14 @@ class RemoteStore:
         return sorted({path.rstrip("/").rpartition("/")[2] for path in found})
 
     def delete(self, path: str) -> None:
-        def remove() -> None:
-            self._fs.invalidate_cache()
-            if self._fs.exists(self._at(path)):
-                self._fs.rm(self._at(path), recursive=True)
+        # Not fsspec's `rm`: it takes what it is given for a pattern.
+        with ThreadPoolExecutor(REMOVERS) as pool:
+            for _ in pool.map(self._remove, [path, *self.find(path)]):
+                pass
 
-        self._insist(path, remove)
+    def _remove(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._insist(path, lambda: self._fs.rm_file(self._at(path)))
 
     def _list(self, top: str) -> list[str]:
         self._fs.invalidate_cache()
@@ -183,6 +188,9 @@ class _Upload:
         """Write each."""
         for piece in pieces:
             self.write(piece)
+
+    def flush(self) -> None:
+        """Nothing is seen before the end."""
 
     def finish(self) -> None:
         """Send the rest; only now anybody can see the file."""

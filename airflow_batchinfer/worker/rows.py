@@ -31,11 +31,8 @@ def append_rows(result: Any, to_csv: Dict[str, Any]) -> Rows:
         raise BadResult("run() returned None; return a list, an array or a DataFrame with one row for each item that succeeded")
     if _is_frame(result):
         return _frame_rows(result, to_csv)
-    rows = [f"{row}\n" for row in _iterable(result)]
-    try:
-        return Rows(len(rows), "".join(rows).encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError as error:
-        raise BadResult(f"run() returned text that is not valid Unicode: {error}") from error
+    rows = [str(row) + "\n" for row in _iterable(result)]
+    return Rows(len(rows), _encode("".join(rows)))
 
 
 def count_rows(result: Any) -> Rows:
@@ -69,5 +66,13 @@ def _frame_rows(frame: Any, to_csv: Dict[str, Any]) -> Rows:
     text = frame.to_csv(**options)
     header_bytes = 0
     if options["header"]:
-        header_bytes = len(frame.iloc[:0].to_csv(**options).encode("utf-8", "surrogateescape"))
-    return Rows(len(frame), text.encode("utf-8", "surrogateescape"), header_bytes)
+        header_bytes = len(_encode(frame.iloc[:0].to_csv(**options)))
+    return Rows(len(frame), _encode(text), header_bytes)
+
+
+def _encode(text: str) -> bytes:
+    """As UTF-8; a file name that is none comes out with the bytes it has on disk."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BadResult(f"run() returned text that is not valid Unicode: {error}") from error

@@ -63,9 +63,12 @@ def load(path: str, source: str, arguments: List[str]) -> Script:
 
 
 def _takes_two(run: Callable[..., Any]) -> bool:
+    """Whether it takes a second argument; one that takes any number takes what the function it wraps takes."""
     try:
-        parameters = list(inspect.signature(run).parameters.values())
+        kinds = [parameter.kind for parameter in inspect.signature(run, follow_wrapped=False).parameters.values()]
+        if inspect.Parameter.VAR_POSITIONAL in kinds:
+            kinds = [parameter.kind for parameter in inspect.signature(run).parameters.values()]
     except (TypeError, ValueError):
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(parameter.kind in positional for parameter in parameters) > 1
+    return sum(kind in positional for kind in kinds) > 1

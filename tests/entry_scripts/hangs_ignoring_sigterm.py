@@ -1,0 +1,17 @@
+"""Hangs on an item named poison, and only SIGKILL ends it."""
+
+import signal
+import time
+from pathlib import Path
+
+
+def init():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def run(mini_batch):
+    if any("poison" in Path(item).name for item in mini_batch):
+        while True:
+            time.sleep(3600)
+    return [f"{file.name}: {file.stat().st_size}" for file in map(Path, mini_batch)]

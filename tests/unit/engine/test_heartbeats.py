@@ -1,0 +1,190 @@
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO
+from uuid import uuid4
+
+import fsspec
+import pytest
+
+from airflow_batchinfer.engine.heartbeats import (
+    STALE_SECONDS,
+    Heartbeat,
+    Pulse,
+    Witness,
+    own_heartbeat,
+    process_is_gone,
+    process_started,
+    read_heartbeat,
+    this_host,
+)
+from airflow_batchinfer.errors import StorageError
+from airflow_batchinfer.planning.config import Rules
+from airflow_batchinfer.planning.pin import Pin
+from airflow_batchinfer.planning.thresholds import Thresholds
+from airflow_batchinfer.storage import RemoteStore
+from airflow_batchinfer.workspace import JobFolder
+
+FOLDER = JobFolder("job-1")
+PIN = Pin("pins/ours.json", "job-1", 0, "/out", Rules(Thresholds(), 3, 60.0, 2, None, "INFO"), reused=False, resumed=0, pinned_at=100.0)
+OWN = own_heartbeat("own", PIN, 1, 2)
+# Of another host, so that only its counter tells anything.
+OTHER = Heartbeat("other", "pins/theirs.json", 0, 1, "another host", 1, "1", counter=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Sighted:
+    """A witness with a clock and a store in which nodes beat as they are told."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = RemoteStore(fsspec.filesystem("memory"), f"/{uuid4().hex}")
+        self.witness = Witness(self.store, FOLDER, OWN, self.clock)
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        with self.store.writer(FOLDER.heartbeat(heartbeat.node)) as stream:
+            stream.write(heartbeat.to_json())
+
+    def later(self, seconds: float, node: str = "other") -> bool:
+        self.clock.now += seconds
+        self.witness.observe([node])
+        return self.witness.is_dead(node)
+
+
+@pytest.fixture
+def sighted() -> Sighted:
+    return Sighted()
+
+
+def test_a_heartbeat_comes_back_from_its_stored_form():
+    assert Heartbeat.from_json(OTHER.to_json()) == OTHER
+    assert Heartbeat.from_json(OWN.to_json()) == OWN
+
+
+def test_a_counter_that_stands_still_for_thirty_seconds_of_the_observer_s_clock_is_a_dead_node(sighted: Sighted):
+    sighted.beat(OTHER)
+    assert not sighted.later(0)
+    assert not sighted.later(STALE_SECONDS - 0.1)
+    assert sighted.later(0.1)
+
+
+def test_a_counter_that_moves_is_a_living_node(sighted: Sighted):
+    for counter in range(10):
+        sighted.beat(replace(OTHER, counter=counter))
+        assert not sighted.later(STALE_SECONDS - 1)
+
+
+def test_a_node_that_was_dead_and_moves_again_lives(sighted: Sighted):
+    sighted.beat(OTHER)
+    sighted.later(0)
+    assert sighted.later(STALE_SECONDS)
+    sighted.beat(replace(OTHER, counter=2))
+    assert not sighted.later(0)
+
+
+def test_the_clocks_of_other_machines_are_never_looked_at(sighted: Sighted):
+    for counter, at in enumerate([0.0, 1e12, -1e12]):
+        sighted.beat(replace(OTHER, counter=counter, at=at))
+        assert not sighted.later(STALE_SECONDS - 1)
+
+
+def test_not_looking_makes_nobody_seem_dead(sighted: Sighted):
+    sighted.beat(OTHER)
+    assert not sighted.later(0)
+    sighted.clock.now += 10 * STALE_SECONDS
+    assert not sighted.witness.is_dead("other")
+    sighted.beat(replace(OTHER, counter=2))
+    assert not sighted.later(0)
+
+
+def test_a_node_never_looked_at_is_not_dead(sighted: Sighted):
+    assert not sighted.witness.is_dead("other")
+
+
+def test_a_node_that_has_never_beaten_is_dead_after_as_long(sighted: Sighted):
+    assert not sighted.later(0)
+    assert not sighted.later(STALE_SECONDS - 1)
+    assert sighted.later(1)
+
+
+def test_a_node_that_ended_is_dead_at_once(sighted: Sighted):
+    sighted.beat(replace(OTHER, ended=True))
+    assert sighted.later(0)
+
+
+def test_a_process_of_this_host_that_is_gone_is_dead_at_once(sighted: Sighted):
+    ours = process_started(os.getpid())
+    sighted.beat(replace(OTHER, host=this_host(), process=os.getpid(), process_started=str(ours)))
+    assert not sighted.later(0)
+    sighted.beat(replace(OTHER, host=this_host(), process=os.getpid(), process_started="another one of the same number"))
+    assert sighted.later(0)
+    sighted.beat(replace(OTHER, host=this_host(), process=2**22 + 1, process_started=str(ours)))
+    assert sighted.later(0)
+
+
+def test_a_process_of_another_host_is_not_looked_for_here():
+    assert not process_is_gone(replace(OTHER, process=2**22 + 1))
+
+
+def test_an_earlier_try_of_our_own_place_in_the_run_is_dead_at_once(sighted: Sighted):
+    sighted.beat(replace(OTHER, run=PIN.path, map_index=1, try_number=1))
+    assert sighted.later(0)
+
+
+@pytest.mark.parametrize("change", [{"map_index": 2}, {"try_number": 2}, {"try_number": 3}, {"run": "pins/theirs.json"}], ids=str)
+def test_another_place_or_a_later_try_or_another_run_is_not(sighted: Sighted, change: dict[str, object]):
+    sighted.beat(replace(OTHER, **{"run": PIN.path, "map_index": 1, "try_number": 1, **change}))  # type: ignore[arg-type]
+    assert not sighted.later(0)
+
+
+def test_whoever_seemed_dead_is_looked_at_once_more_before_it_is_believed(sighted: Sighted):
+    sighted.beat(OTHER)
+    sighted.later(0)
+    assert sighted.later(STALE_SECONDS)
+    assert sighted.witness.is_dead_now("other")
+    sighted.beat(replace(OTHER, counter=2))
+    assert not sighted.witness.is_dead_now("other")
+
+
+def test_init_failures_of_our_own_run_are_added_up(sighted: Sighted):
+    for number in range(3):
+        sighted.beat(replace(OTHER, node=f"mate-{number}", run=PIN.path, pinned_at=PIN.pinned_at, init_failures=2))
+    sighted.beat(replace(OTHER, node="stranger", init_failures=50))
+    sighted.beat(replace(OTHER, node="yesterday", run=PIN.path, pinned_at=1.0, init_failures=50))
+    sighted.witness.observe(["mate-0", "mate-1", "mate-2", "stranger", "yesterday", "nobody"])
+    assert sighted.witness.init_failures() == 6
+
+
+def test_a_node_beats_from_its_beginning_to_its_end():
+    store = RemoteStore(fsspec.filesystem("memory"), f"/{uuid4().hex}")
+    with Pulse(store, FOLDER, OWN) as pulse:
+        first = read_heartbeat(store, FOLDER, "own")
+        pulse.say_init_failures(3)
+    last = read_heartbeat(store, FOLDER, "own")
+    assert first
+    assert last
+    assert (first.counter, first.ended, last.ended, last.init_failures) == (1, False, True, 3)
+    assert last.counter > first.counter
+
+
+class Silent(RemoteStore):
+    """Storage that takes no heartbeat."""
+
+    @contextmanager
+    def writer(self, path: str) -> Iterator[BinaryIO]:
+        raise StorageError(path)
+        yield
+
+
+def test_a_heartbeat_that_cannot_be_written_stops_nothing(caplog: pytest.LogCaptureFixture):
+    with Pulse(Silent(fsspec.filesystem("memory"), "/silent"), FOLDER, OWN):
+        pass
+    assert "a heartbeat could not be written" in caplog.text

@@ -1,0 +1,84 @@
+import json
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_batchinfer.engine.ledger import Failed
+from airflow_batchinfer.engine.protocol import (
+    AttemptFailed,
+    Done,
+    Garbled,
+    InitFailed,
+    Ready,
+    Start,
+    Unusable,
+    read_answer,
+    run_frame,
+    shutdown_frame,
+    start_frame,
+)
+from airflow_batchinfer.worker.framing import read_frame
+
+FAILURE = {"reason": "ValueError: no", "key": "ValueError at score.py:3", "traceback": "Traceback ..."}
+FAILED = Failed("ValueError: no", "ValueError at score.py:3", "Traceback ...")
+
+
+def test_each_answer_of_a_worker_is_a_value():
+    done = {"done": 7, "items": 3, "rows": 2, "header_bytes": 4, "lost": [["/a", "gone"]]}
+    assert read_answer((done, b"rows")) == Done(7, 3, 2, (("/a", "gone"),), b"rows", 4)
+    assert read_answer(({**FAILURE, "failed": 7}, b"")) == AttemptFailed(7, FAILED)
+    assert read_answer(({"ready": 1.5}, b"")) == Ready(1.5)
+    assert read_answer(({**FAILURE, "init_failed": True}, b"")) == InitFailed(FAILED)
+    assert read_answer(({"unusable": "has no run"}, b"")) == Unusable("has no run")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"hello": 1},
+        {"done": 7},
+        {"failed": 7},
+        {"init_failed": True},
+        {"done": 7, "items": 3, "rows": 2, "header_bytes": 4, "lost": [["/a"]]},
+        {"done": 7, "items": 3, "rows": 2, "header_bytes": 4, "lost": 3},
+        {"done": "7", "items": 3, "rows": 2, "header_bytes": 4, "lost": []},
+        {"done": 7, "items": -3, "rows": 2, "header_bytes": 4, "lost": []},
+        {"done": 7, "items": 3, "rows": 2.5, "header_bytes": 4, "lost": []},
+        {"done": 7, "items": 3, "rows": True, "header_bytes": 4, "lost": []},
+        [],
+        "text",
+        None,
+        3,
+    ],
+    ids=json.dumps,
+)
+def test_anything_else_is_nonsense(header: object):
+    with pytest.raises(Garbled):
+        read_answer((header, b""))  # type: ignore[arg-type]
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8)
+)
+def test_no_header_is_worse_than_nonsense(header: object):
+    try:
+        read_answer((header, b""))  # type: ignore[arg-type]
+    except Garbled:
+        return
+
+
+def test_the_frames_of_a_node_are_those_that_a_worker_reads():
+    start = Start("/s/score.py", "/s", ("--a", "b\udce9"), appends_rows=True, to_csv={"sep": ","}, logging_level="INFO")
+    stream = BytesIO(start_frame(start) + run_frame(7, b'[["/a",1,2]]\n') + shutdown_frame())
+    told = {
+        "script": "/s/score.py",
+        "source": "/s",
+        "arguments": ["--a", "b\udce9"],
+        "append_row": True,
+        "to_csv": {"sep": ","},
+        "logging_level": "INFO",
+    }
+    assert [read_frame(stream) for _ in range(4)] == [(told, b""), ({"run": 7}, b'[["/a",1,2]]\n'), ({"shutdown": True}, b""), None]

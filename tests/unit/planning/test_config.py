@@ -1,0 +1,136 @@
+from typing import Any
+
+import pytest
+
+from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.planning.config import ParallelRunConfig
+from airflow_batchinfer.planning.thresholds import Thresholds
+
+
+def config(**given: object) -> ParallelRunConfig:
+    return ParallelRunConfig(**{"entry_script": "score.py", "error_threshold": 10, **given})  # type: ignore[arg-type]
+
+
+def faults(**given: object) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as raised:
+        config(**given)
+    return raised.value.faults
+
+
+def test_the_defaults_are_those_of_the_original():
+    given = config()
+    assert given.mini_batch_items == 10
+    assert given.append_row_file_name == "parallel_run_step.txt"
+    assert given.appends_rows
+    rules = given.rules()
+    assert (rules.max_tries, rules.run_timeout_seconds, rules.nodes, rules.processes, rules.logging_level) == (3, 60.0, 1, None, "INFO")
+    assert rules.thresholds == Thresholds(10, None, None)
+
+
+def test_the_script_and_the_threshold_must_be_given():
+    with pytest.raises(TypeError, match=r"entry_script.*error_threshold"):
+        ParallelRunConfig()  # type: ignore[call-arg]
+
+
+GOOD = {
+    "error_threshold": [-1, 0, 10, "10", "-1", 3.0],
+    "allowed_failed_count": [None, -1, 0, "5"],
+    "allowed_failed_percent": [None, 0, 100, 12.5, "50"],
+    "output_action": ["append_row", "summary_only", "Append_Row", "SUMMARY_ONLY"],
+    "append_row_file_name": ["rows.txt", "Rows.TXT", "no_ending", "with space.txt", "ümläut.txt"],
+    "mini_batch_size": [None, 1, "1", "10", 100],
+    "node_count": [1, "4"],
+    "process_count_per_node": [None, 1, "8"],
+    "logging_level": ["WARNING", "INFO", "DEBUG", "debug"],
+    "run_invocation_timeout": [0.5, 60, "600"],
+    "run_max_try": [1, "3"],
+    "environment_variables": [{}, {"NAME": "value"}, {"NAME": ""}, {"NAME": "a=b"}],
+}
+BAD = {
+    "entry_script": [""],
+    "error_threshold": [-2, "-2", 1.5, "many", None, True, float("nan"), float("inf"), 10**400, "", []],
+    "allowed_failed_count": [-2, 1.5, "x", False, float("inf")],
+    "allowed_failed_percent": [-0.1, 100.1, "half", float("nan"), float("inf")],
+    "output_action": ["append", "", None, 1, "append_rows"],
+    "append_row_file_name": ["", ".", "..", "_errors.jsonl", "_x", "a\0b", None, 3, *(f"a{bad}b" for bad in '~"#%&*:<>?/\\{|}')],
+    "mini_batch_size": [0, "0", -1, "ten", "1.5", "", "10 files", True, "10kb ", "1tb"],
+    "node_count": [0, -1, "0", None, 1.5, True, float("inf")],
+    "process_count_per_node": [0, -1, 1.5],
+    "logging_level": ["ERROR", "", None, 10],
+    "run_invocation_timeout": [0, -1, "soon", None, True, float("nan")],
+    "run_max_try": [0, -1, None, 1.5],
+    "environment_variables": [{"A=B": "x"}, {"": "x"}, {"A": 1}, {1: "a"}, {"A": "x\0y"}, {"A\0": "x"}],
+}
+
+
+def each(values: dict[str, list[Any]]) -> pytest.MarkDecorator:
+    given = [(name, value) for name, all_values in values.items() for value in all_values]
+    return pytest.mark.parametrize(("name", "value"), given, ids=[f"{name}={value!r}"[:60] for name, value in given])
+
+
+@each(GOOD)
+def test_a_value_that_fits_is_taken(name: str, value: object):
+    config(**{name: value}).rules()
+
+
+@each(BAD)
+def test_a_value_that_does_not_fit_is_refused_by_its_name(name: str, value: object):
+    (fault,) = faults(**{name: value})
+    assert fault.startswith(name)
+    assert "give" in fault or "must be" in fault or "holds none of" in fault
+
+
+@pytest.mark.parametrize("size", ["1kb", "10MB", "1gB"])
+def test_a_mini_batch_size_in_bytes_is_said_to_be_for_tables(size: str):
+    assert faults(mini_batch_size=size) == (f"mini_batch_size={size!r}: a size in bytes is for tables; give a number of files, such as 10",)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet", "ROWS.CSV"])
+def test_a_file_name_whose_format_cannot_be_written_yet_is_refused(name: str):
+    assert "only text can be written so far" in faults(append_row_file_name=name)[0]
+
+
+def test_no_environment_variables_may_be_said_as_none_as_in_the_original():
+    assert not config(environment_variables=None).environment_variables
+
+
+def test_one_error_lists_every_fault():
+    found = faults(
+        entry_script="",
+        error_threshold=-2,
+        allowed_failed_count=-2,
+        allowed_failed_percent=101,
+        output_action="x",
+        append_row_file_name="",
+        mini_batch_size=0,
+        node_count=0,
+        process_count_per_node=0,
+        logging_level="x",
+        run_invocation_timeout=0,
+        run_max_try=0,
+        environment_variables={"A": 1, "B": 2},
+    )
+    assert len(found) == 14
+
+
+def test_the_values_are_translated_into_numbers_with_units():
+    rules = config(
+        error_threshold="-1",
+        allowed_failed_count="3",
+        allowed_failed_percent="12.5",
+        node_count="2",
+        process_count_per_node="4",
+        run_invocation_timeout="1.5",
+        run_max_try="2",
+        logging_level="debug",
+    ).rules()
+    assert rules.thresholds == Thresholds(-1, 3, 12.5)
+    assert (rules.nodes, rules.processes, rules.run_timeout_seconds, rules.max_tries, rules.logging_level) == (2, 4, 1.5, 2, "DEBUG")
+
+
+def test_the_file_s_name_is_kept_as_it_is_given():
+    assert config(append_row_file_name="Rows Of Today.TXT").append_row_file_name == "Rows Of Today.TXT"
+
+
+def test_summary_only_appends_no_rows_whatever_its_case():
+    assert not config(output_action="Summary_Only").appends_rows
