@@ -35,10 +35,13 @@ def open_display() -> Iterator[Display]:
     with _terminal() if sys.stderr and sys.stderr.isatty() else _plain() as display:
         handler = _ToDisplay(display)
         logger = logging.getLogger("airflow_batchinfer")
+        level = logger.level
         logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
         try:
             yield display
         finally:
+            logger.setLevel(level)
             logger.removeHandler(handler)
 
 

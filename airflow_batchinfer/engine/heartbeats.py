@@ -89,7 +89,7 @@ def read_heartbeat(store: Store, folder: JobFolder, node: str) -> Heartbeat | No
 
 def process_is_gone(heartbeat: Heartbeat) -> bool:
     """Whether this node was a process of this host that exists no more."""
-    return heartbeat.host == this_host() and process_started(heartbeat.process) != heartbeat.process_started
+    return heartbeat.host == this_host() and (process_started(heartbeat.process) or "") != heartbeat.process_started
 
 
 class Sight(NamedTuple):

@@ -72,6 +72,7 @@ class _Node:
         self._pulse = Pulse(store, self._folder, own)
         self._recorder = Recorder(store, self._folder, plan_prefix(self._job), self._name, self._blocks, self._witness)
         self._gpus = visible_gpus()
+        self._waits_for_a_gpu = False
         self._processes = min(self._job.mini_batches, rules.processes or len(self._gpus) or os.cpu_count() or 1)
         self._patience = Patience(rules.run_timeout_seconds, rules.nodes, self._processes)
 
@@ -141,9 +142,10 @@ class _Node:
             return
         locks = lock_gpus(self._gpus, self._processes)
         try:
-            if not locks:
+            if not locks and not self._waits_for_a_gpu:
                 log.info("all %d GPUs of this host are in use; waiting for one", len(self._gpus))
-            elif len(locks) < self._processes:
+            self._waits_for_a_gpu = not locks
+            if 0 < len(locks) < self._processes:
                 log.info("%d GPUs are free, so that many workers are started, not %d", len(locks), self._processes)
             yield tuple(lock.gpu for lock in locks) or None
         finally:

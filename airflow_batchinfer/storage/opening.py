@@ -62,5 +62,6 @@ def open_output(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's o
     """A folder that is written by one process at a time, so it may lie on anything."""
     if is_local(url):
         return LocalStore(local_path(url))
-    fs, root = open_file_system(url, **options)
+    # What other nodes write must be seen at once: fsspec would look files up in a listing that it remembers.
+    fs, root = open_file_system(url, use_listings_cache=False, **options)
     return RemoteStore(fs, root)

@@ -26,9 +26,9 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-def s3_file_system(url: str, kind: type[s3fs.S3FileSystem] = s3fs.S3FileSystem) -> s3fs.S3FileSystem:
+def s3_file_system(url: str, kind: type[s3fs.S3FileSystem] = s3fs.S3FileSystem, **options: object) -> s3fs.S3FileSystem:
     """Botocore's own retries are off: they wait long, and ours are the ones in question."""
-    return kind(**s3_options(url, timeout_seconds=20, botocore_retries=0))
+    return kind(**s3_options(url, timeout_seconds=20, botocore_retries=0), **options)
 
 
 def s3_store(url: str) -> RemoteStore:

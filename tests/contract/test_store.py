@@ -6,6 +6,7 @@ import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 import s3fs
@@ -355,6 +356,58 @@ def test_a_stream_that_storage_breaks_while_it_is_written_is_a_storage_error(s3:
                 stream.write(bytes(5 << 20))
 
     _s3_that_fails_from_now_on(s3, do)
+
+
+@pytest.fixture
+def two_nodes(s3: S3Server) -> tuple[RemoteStore, RemoteStore]:
+    """One folder as two machines see it: whatever either remembers of it, the other does not know."""
+    fs = [s3_file_system(s3.url, skip_instance_cache=True) for _ in range(2)]
+    root = f"{BUCKET}/{uuid4().hex}"
+    return RemoteStore(fs[0], root), RemoteStore(fs[1], root)
+
+
+def test_what_another_node_wrote_after_we_listed_the_folder_is_read(two_nodes: tuple[RemoteStore, RemoteStore]):
+    ours, theirs = two_nodes
+    theirs.create("log/0", b"0")
+    assert list(ours.find("log")) == ["log/0"]
+    theirs.create("log/1", b"1")
+    assert ours.read("log/1") == b"1"
+    assert ours.read("log/1", 0, 1) == b"1"
+    with ours.open("log/1") as stream:
+        assert stream.read() == b"1"
+
+
+def test_a_race_that_was_lost_after_we_listed_the_folder_is_told_as_one(two_nodes: tuple[RemoteStore, RemoteStore]):
+    ours, theirs = two_nodes
+    theirs.create("log/0", b"0")
+    assert list(ours.find("log")) == ["log/0"]
+    assert ours.children("log") == ["0"]
+    theirs.create("log/1", b"theirs")
+    with pytest.raises(FileExistsError):
+        ours.create("log/1", b"ours")
+
+
+def test_what_another_node_replaced_is_read_as_it_is_now(two_nodes: tuple[RemoteStore, RemoteStore]):
+    ours, theirs = two_nodes
+    write(theirs, "beat", b"1")
+    assert (list(ours.find("")), ours.read("beat")) == (["beat"], b"1")
+    write(theirs, "beat", b"a longer one")
+    assert ours.read("beat") == b"a longer one"
+    with ours.open("beat") as stream:
+        assert stream.read() == b"a longer one"
+
+
+def test_what_another_node_deleted_is_gone(two_nodes: tuple[RemoteStore, RemoteStore]):
+    ours, theirs = two_nodes
+    theirs.create("file", b"1")
+    assert list(ours.find("")) == ["file"]
+    theirs.delete("file")
+    with pytest.raises(FileNotFoundError):
+        ours.read("file")
+    ours.create("file", b"2")
+    theirs.delete("file")
+    ours.delete("file")
+    assert ours.children("") == []
 
 
 class FilledMeanwhile(s3fs.S3FileSystem):
