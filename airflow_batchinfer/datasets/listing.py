@@ -7,6 +7,7 @@ at once. Overlapping paths of one dataset give each file once.
 import heapq
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -139,6 +140,7 @@ def _item(fs: AbstractFileSystem, entry: dict[str, Any]) -> Item:
 def version_of(entry: dict[str, Any]) -> str:
     """Whatever an fsspec entry holds that changes when the file does."""
     for key in ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "modified", "created"):
-        if entry.get(key):
-            return str(entry[key]).strip('"')
+        if value := entry.get(key):
+            # A listing may say as a number what a look at one file says as a moment.
+            return str(value.timestamp() if isinstance(value, datetime) else value).strip('"')
     return ""

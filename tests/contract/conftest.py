@@ -28,7 +28,7 @@ def s3() -> Iterator[S3Server]:
 
 def s3_file_system(url: str, kind: type[s3fs.S3FileSystem] = s3fs.S3FileSystem, **options: object) -> s3fs.S3FileSystem:
     """Botocore's own retries are off: they wait long, and ours are the ones in question."""
-    return kind(**s3_options(url, timeout_seconds=20, botocore_retries=0), **options)
+    return kind(**s3_options(url, timeout_seconds=20, botocore_retries=0), use_listings_cache=False, **options)
 
 
 def s3_store(url: str) -> RemoteStore:
