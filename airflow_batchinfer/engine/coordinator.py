@@ -317,12 +317,13 @@ class Coordinator:
                 self._unanswered_bytes -= sum(each.size_bytes for each in settled)
                 self._ledger.settle([each.mini_batch for each in settled])
                 holding = self._held.get(block)
+                if lost:
+                    log.warning("block %d was taken over by another node; what this one did of it and had not committed is dropped", block)
                 if lost and fetcher and holding and holding.claim_id == claim_id:
                     self._drop(block, holding, fetcher)
 
     def _drop(self, block: int, holding: Holding, fetcher: Fetcher) -> None:
         """The block is another node's now: nothing of it is ours any more, also what is still running."""
-        log.warning("block %d was taken over by another node; what this node did of it and had not committed is dropped", block)
         del self._held[block]
         ours = set(self._ranges[block])
         self._todo = deque(number for number in self._todo if number not in ours)

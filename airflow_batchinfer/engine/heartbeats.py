@@ -184,5 +184,5 @@ class Pulse:
         try:
             with self._store.writer(self._folder.heartbeat(self._beat.node)) as stream:
                 stream.write(self._beat.to_json())
-        except (StorageError, OSError):
-            log.warning("a heartbeat could not be written; other nodes may take over what this one does", exc_info=True)
+        except (StorageError, OSError) as error:
+            log.warning("a heartbeat could not be written, so other nodes may take over what this one does: %s", error)

@@ -163,5 +163,5 @@ def _quietly(do: Callable[[], None]) -> None:
     """While something else is already wrong."""
     try:
         do()
-    except Exception:
-        log.warning("what was settled could not be committed; it will be done again", exc_info=True)
+    except Exception as error:
+        log.warning("what was settled could not be committed and will be done again: %s", str(error) or type(error).__name__)

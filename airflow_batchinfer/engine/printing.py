@@ -160,8 +160,8 @@ class Uploads:
                 if self._copied.get(path.name) != version:
                     copy_file(self._source, path.name, self._store, f"{self._job_logs}/{path.name}")
                     self._copied[path.name] = version
-            except (StorageError, OSError):
-                log.warning("the log %s could not be stored in the job's folder", path.name, exc_info=True)
+            except (StorageError, OSError) as error:
+                log.warning("the log %s could not be stored in the job's folder: %s", path.name, error)
 
 
 class Printing:
