@@ -163,5 +163,5 @@ def _quietly(do: Callable[[], None]) -> None:
     """While something else is already wrong."""
     try:
         do()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is told; what is raised is the first error
         log.warning("what was settled could not be committed and will be done again: %s", str(error) or type(error).__name__)
