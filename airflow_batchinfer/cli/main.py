@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: nothing more to say
         return FAILED
     except KeyboardInterrupt:
-        _say("batchinfer: interrupted. What is done is kept; run the same command again to resume")
-        sys.stdout.flush()
+        anew = getattr(options, "no_reuse", False)
+        _say(f"batchinfer: interrupted. What is done is kept; run the same command again{' without --no-reuse' if anew else ''} to resume")
         os._exit(INTERRUPTED)  # storage that does not answer must not hold the terminal
     return DONE
 

@@ -14,7 +14,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Parse; what stands after `--` is the script's."""
     ours, script = (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]) if "--" in arguments else (arguments, [])
-    parser = _Parser(prog="batchinfer", description="Score files or tables with an entry script, exactly once.", allow_abbrev=False)
+    parser = _Parser(prog="batchinfer", description="Score files with an entry script, exactly once.", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _add_run(commands)
     _add_models(commands)

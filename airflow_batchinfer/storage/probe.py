@@ -8,6 +8,10 @@ from airflow_batchinfer.storage.store import Store
 REMEDY = "Inputs and outputs may stay there; put the workspace on local disk, S3, Azure or GCS"
 
 
+class _Enough(Exception):
+    """What was to be learned is learned."""
+
+
 def probe(store: Store) -> None:
     """Raise a ConfigError unless create is exclusive, and what was written can be read, replaced, listed and deleted."""
     folder = f".probe-{uuid4().hex}"
@@ -26,7 +30,11 @@ def probe_output(store: Store) -> None:
     try:
         with store.writer(path) as stream:
             stream.write(b"probe")
+            if store.local_root is not None:
+                raise _Enough  # it was taken, and without a name it leaves nothing in the folder, whenever we die
         store.delete(path)
+    except _Enough:
+        pass
     except (StorageError, OSError, NotImplementedError) as error:
         raise ConfigError(f"the output folder {store.url} cannot be used: {error}") from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_batchinfer.planning.pin import Pin
+from airflow_batchinfer.storage.local import TEMPORARY
 from tests.integration.lab import Lab, Program
 from tests.integration.leftovers import wait_until
 
@@ -31,7 +32,7 @@ def committed_items(lab: Lab) -> set[str]:
 
 def visible(lab: Lab) -> set[str]:
     """A file on its way may bear a hidden name for a moment."""
-    return {name for name in lab.published if not name.startswith(".tmp-")}
+    return {name for name in lab.published if not name.startswith(TEMPORARY)}
 
 
 def writes_into(program: Program, folder: Path) -> bool:
