@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_batchinfer.datasets import FileDataset
+    from airflow_batchinfer.operators.parallel_run import ParallelRunOperator
+    from airflow_batchinfer.operators.register_model import RegisterModel
+    from airflow_batchinfer.planning.compute_target import ComputeTarget
     from airflow_batchinfer.planning.config import ParallelRunConfig
     from airflow_batchinfer.workspace import Workspace
 
 __version__ = "0.1.0"
-__all__ = ["FileDataset", "ParallelRunConfig", "Workspace"]
+__all__ = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "Workspace"]
 
 _HOMES = {
+    "ComputeTarget": "airflow_batchinfer.planning.compute_target",
     "FileDataset": "airflow_batchinfer.datasets",
     "ParallelRunConfig": "airflow_batchinfer.planning.config",
+    "ParallelRunOperator": "airflow_batchinfer.operators.parallel_run",
+    "RegisterModel": "airflow_batchinfer.operators.register_model",
     "Workspace": "airflow_batchinfer.workspace",
 }
 

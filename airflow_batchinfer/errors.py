@@ -48,6 +48,10 @@ class Faults:
             self._found.append(str(error))
         return cast("Answer", None)
 
+    def add(self, fault: str) -> None:
+        """Keep a fault that no step raised."""
+        self._found.append(fault)
+
     def raise_any(self) -> None:
         """Raise them, if there are any."""
         if self._found:

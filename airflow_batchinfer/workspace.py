@@ -73,6 +73,11 @@ def pin_file(dag_id: str, run_id: str, step: str) -> str:
     return f"pins/{_as_name(dag_id)}/{_as_name(run_id)}/{_as_name(step)}.json"
 
 
-def _as_name(text: str) -> str:
+def output_folder(dag_id: str, run_id: str, step: str) -> str:
+    """Where a run's result goes unless it says otherwise; people type these, so a date stays as it is."""
+    return f"outputs/{_as_name(dag_id)}/{_as_name(run_id, ':+')}/{_as_name(step)}"
+
+
+def _as_name(text: str, safe: str = "") -> str:
     """As a name that leads nowhere else; `quote` leaves dots as they are."""
-    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
+    return quote(text, safe=safe) if text.strip(".") else text.replace(".", "%2E")

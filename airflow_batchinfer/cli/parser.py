@@ -18,6 +18,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _add_run(commands)
     _add_models(commands)
+    _add_datasets(commands)
     _add_jobs(commands)
     options = parser.parse_args(ours)
     options.arguments = script
@@ -41,7 +42,7 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     )
     run.add_argument("script", metavar="SCRIPT", help="the entry script, with init() and run(mini_batch)")
     run.add_argument(
-        "--input", action="append", required=True, metavar="URL", help="a file, a folder or a glob, on any storage; repeatable"
+        "--input", action="append", required=True, metavar="URL", help="a file, folder or glob on any storage, or dataset:NAME; repeatable"
     )
     run.add_argument("--output", required=True, metavar="DIR", help="the folder for the result; never inside an input folder")
     run.add_argument("--source-directory", metavar="DIR", help="the folder to ship with the script; else the script and its sibling *.py")
@@ -66,17 +67,20 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     run.add_argument("--timeout", metavar="S", default="60", help="seconds that one run() call may take (default %(default)s)")
     run.add_argument("--max-try", metavar="N", default="3", help="tries of one mini-batch in all (default %(default)s)")
     run.add_argument("--no-reuse", action="store_true", help="score anew, even if nothing has changed")
+    run.add_argument("--allow-empty", action="store_true", help="an input without files gives an empty result instead of an error")
     run.add_argument("--json", action="store_true", help="print the summary as the last line")
     _finish(run, "run", "run")
 
 
 def _add_models(commands: Any) -> None:  # noqa: ANN401 - as above
     models = _group(commands, "models", "register and look at models")
-    register = models.add_parser("register", help="register a file or folder as the next version", allow_abbrev=False)
+    register = models.add_parser("register", help="register a file, a folder or an archive as the next version", allow_abbrev=False)
     register.add_argument("name", metavar="NAME")
-    register.add_argument("path", metavar="PATH")
+    register.add_argument("path", metavar="PATH", help="local or a URL, also http(s); a .zip, .tar.gz, .tgz or .tar is unpacked")
     register.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="repeatable")
+    register.add_argument("--property", action="append", default=[], metavar="NAME=VALUE", help="repeatable")
     register.add_argument("--description", metavar="TEXT")
+    register.add_argument("--always-new-version", action="store_true", help="also of content that is registered already")
     register.add_argument("--json", action="store_true", help="print the version as JSON")
     _finish(register, "models", "register")
     listing = models.add_parser("list", help="every model and version", allow_abbrev=False)
@@ -85,9 +89,38 @@ def _add_models(commands: Any) -> None:  # noqa: ANN401 - as above
     show = models.add_parser("show", help="one version, as JSON", allow_abbrev=False)
     show.add_argument("reference", metavar="REF", help="name, name:3 or name:latest")
     _finish(show, "models", "show")
+    download = models.add_parser("download", help="put the files of a version into a folder", allow_abbrev=False)
+    download.add_argument("reference", metavar="REF", help="name, name:3 or name:latest")
+    download.add_argument("folder", metavar="DIR", help="a folder that does not exist yet, or is empty")
+    _finish(download, "models", "download")
     delete = models.add_parser("delete", help="delete a version, or all of a model", allow_abbrev=False)
     delete.add_argument("reference", metavar="REF", help="name:3, or name for every version")
     _finish(delete, "models", "delete")
+
+
+def _add_datasets(commands: Any) -> None:  # noqa: ANN401 - as above
+    datasets = _group(commands, "datasets", "register inputs under a name and look at them")
+    register = datasets.add_parser("register", help="register files, folders and globs under a name", allow_abbrev=False)
+    register.add_argument("name", metavar="NAME")
+    register.add_argument("urls", metavar="URL", nargs="+", help="a file, a folder, a glob or dataset:NAME[:VERSION]; quote globs")
+    register.add_argument("--skip", type=int, metavar="N", help="leave out the first N files")
+    register.add_argument("--take", type=int, metavar="N", help="only the first N files of those that are left")
+    register.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="repeatable")
+    register.add_argument("--description", metavar="TEXT")
+    register.add_argument("--create-new-version", action="store_true", help="make another definition the name's next version")
+    register.add_argument("--no-validate", action="store_true", help="register also what matches no file yet")
+    register.add_argument("--json", action="store_true", help="print the version as JSON")
+    _finish(register, "datasets", "register")
+    listing = datasets.add_parser("list", help="every dataset and version", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    _finish(listing, "datasets", "list_datasets")
+    show = datasets.add_parser("show", help="one version, as JSON", allow_abbrev=False)
+    show.add_argument("reference", metavar="REF", help="name, name:3 or name:latest, with or without dataset: before it")
+    show.add_argument("--count", action="store_true", help="list its files and say how many there are now, and of how many bytes")
+    _finish(show, "datasets", "show")
+    delete = datasets.add_parser("delete", help="delete a version, or all of a dataset; never its files", allow_abbrev=False)
+    delete.add_argument("reference", metavar="REF", help="name:3, or name for every version")
+    _finish(delete, "datasets", "delete")
 
 
 def _add_jobs(commands: Any) -> None:  # noqa: ANN401 - as above

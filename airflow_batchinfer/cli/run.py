@@ -8,9 +8,7 @@ from functools import partial
 
 from airflow_batchinfer.cli.display import open_display
 from airflow_batchinfer.datasets import FileDataset
-from airflow_batchinfer.engine.merge import Summary
 from airflow_batchinfer.engine.node import NodeOptions
-from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.engine.scoring import begin, score
 from airflow_batchinfer.environments import own_interpreter
 from airflow_batchinfer.errors import ConfigError, Faults
@@ -38,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         display.say(_what_happens(pin))
         node = NodeOptions(environment_variables=config.environment_variables or {}, report=display.progress, show=display.printed)
         summary = score(workspace, pin, node)
-    print(summary.to_json() if options.json else _told(summary))
+    print(summary.to_json() if options.json else summary)
 
 
 def _config(options: argparse.Namespace) -> ParallelRunConfig:
@@ -70,6 +68,7 @@ def _request(options: argparse.Namespace, config: ParallelRunConfig, models: lis
         side_inputs=side_inputs,
         arguments=options.arguments,
         allow_reuse=not options.no_reuse,
+        allow_empty=options.allow_empty,
     )
 
 
@@ -93,10 +92,3 @@ def _what_happens(pin: Pin) -> str:
     if pin.resumed:
         return f"resuming the job {pin.job}: {counted(pin.resumed, 'mini-batch', 'es')} done already"
     return f"working on the job {pin.job}"
-
-
-def _told(summary: Summary) -> str:
-    failed = f", {summary.items_failed:,} failed" if summary.items_failed else ""
-    how = "reused" if summary.reused else f"in {duration(summary.seconds)}, {summary.items_per_second:,.0f} items/s"
-    what = f"{counted(summary.items, 'item')} in {counted(summary.mini_batches, 'mini-batch', 'es')}"
-    return f"{what}{failed}, {counted(summary.rows, 'row')}, {how}\nresult: {summary.output}"

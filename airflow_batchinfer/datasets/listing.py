@@ -7,6 +7,7 @@ at once. Overlapping paths of one dataset give each file once.
 import heapq
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Any, NamedTuple, cast
 from fsspec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
-from airflow_batchinfer.datasets.file_dataset import FileDataset
+from airflow_batchinfer.datasets.file_dataset import FileDataset, is_reference
 from airflow_batchinfer.datasets.local_walk import walk
-from airflow_batchinfer.errors import ConfigError, StorageError
-from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
+from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
+from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system, split_connection, with_connection
 
-_GLOB_CHARACTERS = re.compile(r"[*?\[]")
+GLOB_CHARACTERS = re.compile(r"[*?\[]")
 
 
 class Item(NamedTuple):
@@ -31,13 +32,23 @@ class Item(NamedTuple):
     version: int | str
 
 
-def list_items(dataset: FileDataset) -> Iterator[Item]:
-    """The items of a dataset, in order."""
-    if len(dataset.paths) == 1:
-        found = _list_path(dataset.paths[0])
-    else:
-        found = _without_repeats(heapq.merge(*(_list_path(path) for path in dataset.paths)))
+def list_items(dataset: FileDataset, *, may_be_missing: bool = False) -> Iterator[Item]:
+    """The items of a dataset, in order. A path that does not exist is an error, unless it may be missing."""
+    lists = [_list_path(path) for path in dataset.paths]
+    if may_be_missing:
+        lists = [_nothing_if_missing(found) for found in lists]
+    found = lists[0] if len(lists) == 1 else _without_repeats(heapq.merge(*lists))
     return islice(found, dataset.start, dataset.stop)
+
+
+def is_glob(url: str) -> bool:
+    """Whether a path is a pattern; what exists under that very name is none."""
+    return GLOB_CHARACTERS.search(url) is not None and not (is_local(url) and local_path(url).exists())
+
+
+def _nothing_if_missing(items: Iterator[Item]) -> Iterator[Item]:
+    with suppress(NotFoundError):
+        yield from items
 
 
 def _without_repeats(items: Iterator[Item]) -> Iterator[Item]:
@@ -49,7 +60,13 @@ def _without_repeats(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _list_path(path: str) -> Iterator[Item]:
-    return _list_local(path) if is_local(path) else _list_remote(path)
+    if is_reference(path):
+        raise ConfigError(f"the input {path!r} is a registered dataset, known only to its workspace; a file of that name is './{path}'")
+    if is_local(path):
+        return _list_local(path)
+    connection = split_connection(path)[0]
+    found = _list_remote(path)
+    return (item._replace(path=with_connection(connection, item.path)) for item in found) if connection else found
 
 
 def _list_local(url: str) -> Iterator[Item]:
@@ -60,10 +77,10 @@ def _list_local(url: str) -> Iterator[Item]:
         elif path.exists():
             stat = path.stat()
             yield Item(str(path), stat.st_size, stat.st_mtime_ns)
-        elif _GLOB_CHARACTERS.search(str(path)):
+        elif GLOB_CHARACTERS.search(str(path)):
             yield from _match_local(path)
         else:
-            raise ConfigError(f"the input {url!r} does not exist (looked for {path})")
+            raise NotFoundError(f"the input {url!r} does not exist (looked for {path})")
     except OSError as error:
         raise StorageError(f"the input {url!r} cannot be listed: {error.strerror} at {error.filename}") from error
 
@@ -71,14 +88,14 @@ def _list_local(url: str) -> Iterator[Item]:
 def _match_local(path: Path) -> Iterator[Item]:
     top, depth = _fixed_part(str(path))
     if not Path(top).is_dir():
-        raise ConfigError(f"the input {str(path)!r} matches nothing: there is no folder {top}")
+        raise NotFoundError(f"the input {str(path)!r} matches nothing: there is no folder {top}")
     matches = re.compile(glob_translate(str(path))).match
     return (Item(*found) for found in walk(Path(top), depth) if matches(found[0]))
 
 
 def _fixed_part(pattern: str) -> tuple[str, int | None]:
     """The folder above a glob's first special character, and how many levels below it a match can lie (None: any)."""
-    fixed = _GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition("/")[0]
+    fixed = GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition("/")[0]
     rest = pattern[len(fixed) + 1 :]
     return fixed or "/", None if "**" in rest else rest.count("/") + 1
 
@@ -91,11 +108,11 @@ def _list_remote(url: str) -> Iterator[Item]:
             yield _item(fs, entry)
         elif entry:
             yield from _below(fs, path)
-        elif _GLOB_CHARACTERS.search(path):
+        elif GLOB_CHARACTERS.search(path):
             matches = re.compile(glob_translate(path)).match
             yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
         else:
-            raise ConfigError(f"the input {url!r} does not exist")
+            raise NotFoundError(f"the input {url!r} does not exist")
     except OSError as error:
         raise StorageError(f"the input {url!r} cannot be listed: {error}. Check the address and the credentials") from error
 

@@ -43,6 +43,7 @@ class Heartbeat:
     init_failures: int = 0
     pinned_at: float = 0.0
     ended: bool = False
+    failure: str = ""
     at: float = 0.0
 
     def to_json(self) -> bytes:
@@ -85,6 +86,13 @@ def read_heartbeat(store: Store, folder: JobFolder, node: str) -> Heartbeat | No
         return Heartbeat.from_json(store.read(folder.heartbeat(node)))
     except FileNotFoundError:
         return None
+
+
+def why_nodes_failed(store: Store, folder: JobFolder, pin: Pin) -> str | None:
+    """Why a node of this run could not go on and nobody else could, the last that said so; None if none did."""
+    beats = (read_heartbeat(store, folder, node) for node in store.children(folder.nodes))
+    failed = [beat for beat in beats if beat and beat.failure and (beat.run, beat.pinned_at) == (pin.path, pin.pinned_at)]
+    return max(failed, key=lambda beat: beat.at).failure if failed else None
 
 
 def process_is_gone(heartbeat: Heartbeat) -> bool:
@@ -172,6 +180,10 @@ class Pulse:
     def say_init_failures(self, count: int) -> None:
         """Let the others know with the next beat."""
         self._beat = replace(self._beat, init_failures=count)
+
+    def say_failure(self, failure: str) -> None:
+        """Let merge know, with the last beat, why this node could not go on and why nobody else could."""
+        self._beat = replace(self._beat, failure=failure)
 
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):

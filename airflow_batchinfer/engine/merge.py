@@ -15,13 +15,15 @@ from typing import Any, BinaryIO
 from airflow_batchinfer.engine.blocks import read_logs
 from airflow_batchinfer.engine.failures import describe_failures
 from airflow_batchinfer.engine.files import publish_files
+from airflow_batchinfer.engine.heartbeats import why_nodes_failed
+from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.engine.records import Piece, final_pieces
-from airflow_batchinfer.errors import ErrorBudgetSpent, StorageError, WorkersUnavailable
+from airflow_batchinfer.errors import ErrorBudgetSpent, StorageError, UserError, WorkersUnavailable
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import end_generation, load_job, mark_complete
-from airflow_batchinfer.planning.thresholds import Counts
+from airflow_batchinfer.planning.thresholds import Counts, counted
 from airflow_batchinfer.storage import Store, open_output
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
@@ -57,6 +59,12 @@ class Summary:
     def to_json(self) -> str:
         """As one line."""
         return json.dumps(asdict(self))
+
+    def __str__(self) -> str:
+        failed = f", {self.items_failed:,} failed" if self.items_failed else ""
+        how = "reused" if self.reused else f"in {duration(self.seconds)}, {self.items_per_second:,.0f} items/s"
+        what = f"{counted(self.items, 'item')} in {counted(self.mini_batches, 'mini-batch', 'es')}"
+        return f"{what}{failed}, {counted(self.rows, 'row')}, {how}\nresult: {self.output}"
 
 
 def merge(workspace: Workspace, pin: Pin) -> Summary:
@@ -111,10 +119,10 @@ class _Merge:
             mini_batches = blocks[block]
             found = final_pieces(log, self._pin.generation)
             if missing := len(mini_batches) - len(found):
-                raise WorkersUnavailable(
-                    f"{missing} of {len(mini_batches)} mini-batches of block {block} have no outcome: nodes were lost. "
-                    "Run it again to resume"
-                )
+                told = f"{missing} of {len(mini_batches)} mini-batches of block {block} have no outcome"
+                if why := why_nodes_failed(self._store, self._folder, self._pin):
+                    raise UserError(f"{why}\n{told}")
+                raise WorkersUnavailable(f"{told}: nodes were lost. Run it again to resume")
             self._nodes |= {record.node for record in log if record.pieces}
             with _Segments(self._store, self._folder) as segments:
                 for mini_batch in mini_batches:

@@ -26,7 +26,7 @@ from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.engine.staging import Stage, stage
 from airflow_batchinfer.engine.supervisor import Supervisor
 from airflow_batchinfer.environments import lock_gpus, visible_gpus
-from airflow_batchinfer.errors import ErrorBudgetSpent
+from airflow_batchinfer.errors import ErrorBudgetSpent, UserError
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.stored import end_generation, load_job, plan_prefix
@@ -85,6 +85,14 @@ class _Node:
         ledger = Ledger(self._pin.rules.thresholds, self._pin.rules.max_tries)
         coordinator = Coordinator(self._job, self._recorder, self._pulse, ledger, self._patience, self._options.report)
         try:
+            self._work_until_done(coordinator)
+        except UserError as error:
+            self._pulse.say_failure(str(error))
+            raise
+        coordinator.tell(0)
+
+    def _work_until_done(self, coordinator: Coordinator) -> None:
+        try:
             coordinator.refresh()
             self._work_in_shifts(coordinator)
         except Spent as spent:
@@ -94,7 +102,6 @@ class _Node:
         except BaseException:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             raise
-        coordinator.tell(0)
 
     def _work_in_shifts(self, coordinator: Coordinator) -> None:
         staged: tuple[Stage, Printing] | None = None

@@ -27,6 +27,11 @@ class Progress:
         speed = self.items_per_second
         return (self.items - self.counts.items) / speed if speed else None
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every mini-batch has an outcome."""
+        return self.counts.mini_batches >= self.mini_batches
+
     def __str__(self) -> str:
         failed = f", {self.counts.items_failed:,} failed" if self.counts.items_failed else ""
         left = "" if self.seconds_left is None else f", about {duration(self.seconds_left)} left"

@@ -24,7 +24,7 @@ from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
 from airflow_batchinfer.registry import ModelRegistry
-from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
+from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system, split_connection
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
 # What the node reaches storage and Airflow with is not the script's; whoever wants to give it that, gives it by name.
@@ -125,12 +125,13 @@ def _copy(url: str, place: Path) -> str:
         return str(target)
     prefix = str(fs.unstrip_protocol(top)).rstrip("/") + "/"
     for item in list_items(FileDataset.from_files(url)):
-        parts = item.path.removeprefix(prefix).split("/")
+        path = split_connection(item.path)[1]
+        parts = path.removeprefix(prefix).split("/")
         if ".." in parts:
             raise ConfigError(f"the side input {url} holds {item.path!r}, whose name leads out of its folder; rename it")
         target = place.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
-        insist(partial(fs.get_file, item.path, str(target)), item.path)
+        insist(partial(fs.get_file, path, str(target)), item.path)
     return str(place)
 
 

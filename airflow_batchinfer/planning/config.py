@@ -1,15 +1,23 @@
 """ParallelRunConfig: how a step scores, under the argument names that Azure ML's users know.
 
 The names stay exact here, at the public edge, and are translated once into words with units (`Rules`, `mini_batch_items`).
-A config that cannot work is refused when it is made, with every fault in one error.
+A config that cannot work is refused when it is made, with every fault in one error; an argument that holds a template is
+looked at when it is rendered (`require_rendered`).
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.planning import config_file
+from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from airflow.sdk import Param
 
 DEFAULT_FILE_NAME = "parallel_run_step.txt"
 DEFAULT_MINI_BATCH_FILES = "10"
@@ -55,11 +63,40 @@ class ParallelRunConfig:
     logging_level: str = "INFO"
     environment_variables: Mapping[str, str] | None = None
     description: str | None = None
+    compute_target: ComputeTarget | None = None
 
     def __post_init__(self) -> None:
-        faults = [fault for fault in (*self._number_faults(), *self._text_faults()) if fault]
-        if faults:
+        values = [fault for name, fault in self._faults().items() if not is_template(getattr(self, name))]
+        if faults := values + self._object_faults():
             raise ConfigError(faults)
+
+    def require_rendered(self) -> None:
+        """Raise also for what looks like a template: whoever asks this has rendered them all."""
+        if faults := [*self._faults().values(), *self._object_faults()]:
+            raise ConfigError(faults)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, **instead: Any) -> "ParallelRunConfig":  # noqa: ANN401 - any argument of this class
+        """Read a file that this class or Azure ML's `save_to_yaml` wrote.
+
+        :param path: The file.
+        :param instead: Arguments that count instead of what the file says, such as `compute_target`.
+        """
+        return cls(**config_file.read(Path(path), [field.name for field in fields(cls)], instead))
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write it in the form of Azure ML's `save_to_yaml`."""
+        config_file.write(Path(path), self)
+
+    @staticmethod
+    def params(**defaults: Any) -> "dict[str, Param]":  # noqa: ANN401 - of every type
+        """Params for a DAG, one for each argument that may change from run to run, with limits and words for the trigger form.
+
+        :param defaults: What each is unless a run says otherwise; `input` appears only if it is given.
+        """
+        from airflow_batchinfer.planning.form import params_of
+
+        return params_of(defaults)
 
     @property
     def mini_batch_items(self) -> int:
@@ -87,32 +124,64 @@ class ParallelRunConfig:
             logging_level=self.logging_level.upper(),
         )
 
-    def _number_faults(self) -> list[str | None]:
-        return [
-            _number("error_threshold", self.error_threshold, int, "a whole number, -1 (no limit) or more", lambda n: n >= -1),
-            _number("node_count", self.node_count, int, "a whole number, 1 or more", lambda n: n >= 1),
-            _number("run_invocation_timeout", self.run_invocation_timeout, float, "a number of seconds above 0", lambda n: n > 0),
-            _number("run_max_try", self.run_max_try, int, "a whole number, 1 or more", lambda n: n >= 1),
-            _optional("process_count_per_node", self.process_count_per_node, int, "a whole number, 1 or more", lambda n: n >= 1),
-            _optional("allowed_failed_count", self.allowed_failed_count, int, "a whole number, -1 or more", lambda n: n >= -1),
-            _optional(
+    def _faults(self) -> dict[str, str]:
+        checks = {**self._number_faults(), **self._text_faults()}
+        return {name: fault for name, fault in checks.items() if fault}
+
+    def _number_faults(self) -> dict[str, str | None]:
+        positive = "a whole number, 1 or more"
+        return {
+            "error_threshold": _number(
+                "error_threshold", self.error_threshold, int, "a whole number, -1 (no limit) or more", lambda n: n >= -1
+            ),
+            "node_count": _number("node_count", self.node_count, int, positive, lambda n: n >= 1),
+            "run_invocation_timeout": _number(
+                "run_invocation_timeout", self.run_invocation_timeout, float, "a number of seconds above 0", lambda n: n > 0
+            ),
+            "run_max_try": _number("run_max_try", self.run_max_try, int, positive, lambda n: n >= 1),
+            "process_count_per_node": _optional("process_count_per_node", self.process_count_per_node, int, positive, lambda n: n >= 1),
+            "allowed_failed_count": _optional(
+                "allowed_failed_count", self.allowed_failed_count, int, "a whole number, -1 or more", lambda n: n >= -1
+            ),
+            "allowed_failed_percent": _optional(
                 "allowed_failed_percent", self.allowed_failed_percent, float, "a number from 0 to 100", lambda n: 0 <= n <= ALL_PERCENT
             ),
+        }
+
+    def _text_faults(self) -> dict[str, str | None]:
+        return {
+            "entry_script": _path_fault("entry_script", self.entry_script, "the path of the script with init() and run(mini_batch)"),
+            "source_directory": None
+            if self.source_directory is None
+            else _path_fault("source_directory", self.source_directory, "the path of a folder"),
+            "output_action": _one_of("output_action", self.output_action, OUTPUT_ACTIONS, str.lower),
+            "logging_level": _one_of("logging_level", self.logging_level, LOGGING_LEVELS, str.upper),
+            "mini_batch_size": _mini_batch_fault(self.mini_batch_size),
+            "append_row_file_name": _file_name_fault(self.append_row_file_name),
+        }
+
+    def _object_faults(self) -> list[str]:
+        """Of what is more than one value, and no template as a whole."""
+        target, variables = self.compute_target, self.environment_variables or {}
+        found: list[str] = []
+        if not isinstance(target, ComputeTarget | None):
+            found = [f"compute_target={target!r}: give a ComputeTarget(...)"]
+        if not isinstance(variables, Mapping):
+            return [*found, f"environment_variables: give a dict of names and values, not a {type(variables).__name__}"]
+        return found + [
+            f"environment_variables: {name!r} and its value must be text without NUL, and the name without '='"
+            for name, value in variables.items()
+            if not (isinstance(name, str) and _is_text(value) and name and "=" not in name and "\0" not in name + str(value))
         ]
 
-    def _text_faults(self) -> list[str | None]:
-        return [
-            None if self.entry_script else "entry_script: give the path of the script with init() and run(mini_batch)",
-            _one_of("output_action", self.output_action, OUTPUT_ACTIONS, str.lower),
-            _one_of("logging_level", self.logging_level, LOGGING_LEVELS, str.upper),
-            _mini_batch_fault(self.mini_batch_size),
-            _file_name_fault(self.append_row_file_name),
-            *(
-                f"environment_variables: {name!r} and its value must be text without NUL, and the name without '='"
-                for name, value in (self.environment_variables or {}).items()
-                if not (isinstance(name, str) and isinstance(value, str) and name and "=" not in name and "\0" not in name + value)
-            ),
-        ]
+
+def is_template(value: object) -> bool:
+    """Whether Airflow makes something else of a value before it is used: Jinja, or the output of a task."""
+    return hasattr(value, "iter_references") or (isinstance(value, str) and ("{{" in value or "{%" in value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or is_template(value)
 
 
 def _number(name: str, value: Number, kind: type[int | float], wanted: str, fits: Callable[[float], bool]) -> str | None:
@@ -131,6 +200,11 @@ def _optional(name: str, value: Number | None, kind: type[int | float], wanted: 
 def _one_of(name: str, value: object, allowed: tuple[str, ...], fold: Callable[[str], str]) -> str | None:
     good = isinstance(value, str) and fold(value) in allowed
     return None if good else f"{name}={value!r}: give one of {', '.join(allowed)}"
+
+
+def _path_fault(name: str, path: object, wanted: str) -> str | None:
+    good = isinstance(path, str | Path) and str(path) and "\0" not in str(path)
+    return None if good else f"{name}={path!r}: give {wanted}"
 
 
 def _mini_batch_fault(size: object) -> str | None:

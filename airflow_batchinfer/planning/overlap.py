@@ -8,9 +8,8 @@ from fsspec.core import split_protocol
 from fsspec.utils import glob_translate
 
 from airflow_batchinfer.datasets import FileDataset
-from airflow_batchinfer.storage import is_local, local_path
-
-_GLOB_CHARACTERS = re.compile(r"[*?\[]")
+from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
+from airflow_batchinfer.storage import is_local, local_path, split_connection
 
 
 def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str], result_file: str) -> list[str]:
@@ -27,10 +26,10 @@ def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str], resul
 
 def _inside(folder: str, input_path: str, names: Sequence[str]) -> bool:
     place, pattern = _comparable(folder), _comparable(input_path)
-    if not _GLOB_CHARACTERS.search(pattern) or (is_local(input_path) and local_path(input_path).is_dir()):
+    if not GLOB_CHARACTERS.search(pattern) or (is_local(input_path) and local_path(input_path).is_dir()):
         return f"{place}/".startswith(f"{pattern}/")
     if "**" in pattern:
-        return f"{place}/".startswith(f"{_GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition('/')[0]}/")
+        return f"{place}/".startswith(f"{GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition('/')[0]}/")
     matches = re.compile(glob_translate(pattern)).match
     return any(matches(f"{place}/{name}") for name in names)
 
@@ -41,14 +40,14 @@ def _comparable(url: str) -> str:
         path = local_path(url)
         fixed = path if path.exists() else Path(*_until_glob(path.parts))
         return str(fixed.resolve() / path.relative_to(fixed)).rstrip("/")
-    protocol, path_there = split_protocol(url)
+    protocol, path_there = split_protocol(split_connection(url)[1])
     return f"{protocol}://{path_there}".rstrip("/")
 
 
 def _until_glob(parts: tuple[str, ...]) -> list[str]:
     fixed: list[str] = []
     for part in parts:
-        if _GLOB_CHARACTERS.search(part):
+        if GLOB_CHARACTERS.search(part):
             break
         fixed.append(part)
     return fixed

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from airflow_batchinfer.datasets import FileDataset, Item, list_items
-from airflow_batchinfer.errors import ConfigError, Faults
+from airflow_batchinfer.errors import Faults
 from airflow_batchinfer.planning.cutting import SEGMENT_MINI_BATCHES, split_by_segment
 from airflow_batchinfer.storage import Store
 
@@ -26,14 +26,14 @@ _OFFSET_BYTES = 8
 class PlanDraft:
     """A plan on local disk, for as long as the `with` block lasts."""
 
-    def __init__(self, datasets: Sequence[FileDataset], mini_batch_items: int) -> None:
+    def __init__(self, datasets: Sequence[FileDataset], mini_batch_items: int, *, allow_empty: bool = False) -> None:
         self.items = 0
         self.mini_batches = 0
         self._faults = Faults()
         self._digest = hashlib.sha256()
         self._folder = Path(tempfile.mkdtemp(prefix="batchinfer-plan-"))
         try:
-            self._write(self._lines(datasets, mini_batch_items))
+            self._write(self._lines(datasets, mini_batch_items, allow_empty=allow_empty))
             self._faults.raise_any()
         except BaseException:
             self._remove()
@@ -59,10 +59,12 @@ class PlanDraft:
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _lines(self, datasets: Sequence[FileDataset], mini_batch_items: int) -> Iterator[bytes]:
+    def _lines(self, datasets: Sequence[FileDataset], mini_batch_items: int, *, allow_empty: bool) -> Iterator[bytes]:
         for dataset in datasets:
-            found = list_items(dataset)
-            items = self._faults.attempt(lambda: _first(found, dataset, mini_batch_items))  # noqa: B023 - called at once
+            found = list_items(dataset, may_be_missing=allow_empty)
+            items = self._faults.attempt(lambda: list(islice(found, mini_batch_items)))  # noqa: B023 - called at once
+            if items == [] and not allow_empty:
+                self._faults.add(f"the input {', '.join(map(repr, dataset.paths))} matches no files")
             while items:
                 self.items += len(items)
                 yield _line(items)
@@ -86,14 +88,6 @@ class PlanDraft:
                 offsets.append(end)
         self.mini_batches += len(offsets) - 1
         Path(file.name).with_suffix(".index").write_bytes(offsets.tobytes())
-
-
-def _first(found: Iterator[Item], dataset: FileDataset, mini_batch_items: int) -> list[Item]:
-    """A dataset's first mini-batch, which there must be."""
-    items = list(islice(found, mini_batch_items))
-    if not items:
-        raise ConfigError(f"the input {', '.join(map(repr, dataset.paths))} matches no files")
-    return items
 
 
 def _line(items: list[Item]) -> bytes:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from airflow_batchinfer.datasets import FileDataset, list_items
+from airflow_batchinfer.datasets.listing import is_glob
 from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
 from airflow_batchinfer.planning.config import ParallelRunConfig, Rules
@@ -47,6 +48,7 @@ class Request:
     side_inputs: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ()
     allow_reuse: bool = True
+    allow_empty: bool = False
     run: RunName | None = None
 
 
@@ -55,10 +57,12 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
     started = time.time()
     with ExitStack() as stack:
         faults = Faults()
+        faults.attempt(request.config.require_rendered)
+        faults.raise_any()
         faults.attempt(lambda: _check_places(workspace, request))
         source = faults.attempt(lambda: _read_source(workspace, request))
         side_inputs = faults.attempt(lambda: _list_side_inputs(request.side_inputs))
-        draft = faults.attempt(lambda: stack.enter_context(PlanDraft(request.inputs, request.config.mini_batch_items)))
+        draft = faults.attempt(lambda: stack.enter_context(_draft(request)))
         faults.raise_any()
         spec = _spec(request, source, draft.digest, side_inputs)
         path = _pin_path(request, spec)
@@ -72,6 +76,10 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
                 return load_job(workspace, choice.job), _pin(request, path, choice, started)
             if job := _create_job(workspace.store, f"{spec.fingerprint}-{choice.number}", spec, source, draft, request.config.rules()):
                 return job, _pin(request, path, Continue(job.name, 0), started)
+
+
+def _draft(request: Request) -> PlanDraft:
+    return PlanDraft(request.inputs, request.config.mini_batch_items, allow_empty=request.allow_empty)
 
 
 def _check_places(workspace: Workspace, request: Request) -> None:
@@ -107,7 +115,10 @@ def _spec(request: Request, source: Source, inputs: str, side_inputs: tuple[tupl
 
 def _list_side_inputs(side_inputs: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
     """Name, URL, and a digest of the files there and their versions."""
-    return tuple((name, url, _listing_digest(name, url)) for name, url in sorted(side_inputs.items()))
+    if globs := [f"the side input {name}={url!r} is a glob: give a file or a folder" for name, url in side_inputs.items() if is_glob(url)]:
+        raise ConfigError(globs)
+    placed = {name: str(local_path(url)) if is_local(url) else url for name, url in side_inputs.items()}
+    return tuple((name, placed[name], _listing_digest(name, url)) for name, url in sorted(side_inputs.items()))
 
 
 def _listing_digest(name: str, url: str) -> str:

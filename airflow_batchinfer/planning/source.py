@@ -35,7 +35,7 @@ class Source:
 
 def read_source(entry_script: str, source_directory: str | None, leave_out: Collection[Path] = ()) -> Source:
     """Read the script and what goes with it; `leave_out` are folders of ours that may lie inside the source directory."""
-    script, top = _locate(entry_script, source_directory)
+    script, top = locate(entry_script, source_directory)
     _check_syntax(script)
     files = _all_files(top, leave_out) if source_directory else sorted(path for path in top.glob("*.py") if path.is_file())
     if source_directory is None and script not in files:
@@ -44,7 +44,8 @@ def read_source(entry_script: str, source_directory: str | None, leave_out: Coll
     return Source(script.relative_to(top).as_posix(), archive, digest, _to_csv_settings(script.parent / SETTINGS_FILE))
 
 
-def _locate(entry_script: str, source_directory: str | None) -> tuple[Path, Path]:
+def locate(entry_script: str, source_directory: str | None) -> tuple[Path, Path]:
+    """The script and the folder that is shipped with it, which must be there."""
     if source_directory is None:
         script = Path(entry_script).absolute()
         if not script.is_file():

@@ -1,29 +1,29 @@
 """The model registry: `models/<name>/<version>/model.json` with the files in a folder beside it.
 
 A version appears when its model.json is created, exclusively and last; whoever loses the race for a number moves on to
-the next. The same content again is the same version. A deleted version leaves its number taken.
+the next. The same content again is the same version, unless another is asked for. A deleted version leaves its number
+taken.
 """
 
-import hashlib
 import json
-import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-from airflow_batchinfer.errors import ConfigError, NotFoundError
-from airflow_batchinfer.storage import LocalStore, Store, copy_file, copy_tree, is_local, local_path
+from airflow_batchinfer.errors import ConfigError, Faults, StorageError
+from airflow_batchinfer.registry.landing import landing
+from airflow_batchinfer.registry.numbered import NumberedRecords
+from airflow_batchinfer.registry.sources import Content, content_of, measured
+from airflow_batchinfer.storage import LocalStore, copy_file, copy_tree, is_local, local_path
 from airflow_batchinfer.workspace import Workspace
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True)
 class Model:
-    """One version of a model. `files` is the folder that holds what was registered, under its own name."""
+    """One version of a model. `files` is the folder that holds what was registered; digest and size are of all of it."""
 
     name: str
     version: int
@@ -32,6 +32,7 @@ class Model:
     size_bytes: int
     registered_at: float
     tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
     deleted: bool = False
 
@@ -51,63 +52,84 @@ class ModelRegistry:
 
     def __init__(self, workspace: Workspace) -> None:
         self._store = workspace.store
+        self._records = NumberedRecords(workspace.store, "model", _record, _encode, _decode)
 
-    def register(self, name: str, path: str, *, tags: Mapping[str, str] | None = None, description: str | None = None) -> Model:
-        """Register a local file or folder; content that is registered under this name already gives that version."""
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"the model name {name!r}: give letters, digits, '.', '_' and '-', beginning with a letter or a digit")
-        source, top = _content(path)
-        digest, size_bytes = _measure(source, top)
-        existing = list(self._versions(name))
-        uploaded: str | None = None
+    def register(
+        self,
+        name: str,
+        path: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+        description: str | None = None,
+        always_new_version: bool = False,
+    ) -> Model:
+        """Register what a path or URL names; content that has a version under this name already gives that version, as it is.
+
+        :param path: A file or a folder, local or on any storage or by http(s), or an archive (.zip, .tar.gz, .tgz, .tar)
+            whose files are registered.
+        :param always_new_version: Make a new version also of the same content.
+        """
+        faults = Faults()
+        faults.attempt(lambda: self._records.check_name(name))
+        faults.attempt(lambda: self._check_path(path))
+        faults.attempt(lambda: _check_pairs("tags", tags))
+        faults.attempt(lambda: _check_pairs("properties", properties))
+        faults.raise_any()
+        with content_of(path) as content:
+            model = Model(
+                name=name,
+                version=0,
+                digest=content.digest,
+                files=f"files-{uuid4().hex[:8]}",
+                size_bytes=content.size_bytes,
+                registered_at=time.time(),
+                tags=dict(tags or {}),
+                properties=dict(properties or {}),
+                description=description,
+            )
+            return self._add(model, content, always_new=always_new_version)
+
+    def _add(self, wanted: Model, content: Content, *, always_new: bool) -> Model:
+        """Give it the next number; whoever takes that before us may have brought the very same content."""
+        existing = list(self._records.all(wanted.name))
+        placed: str | None = None
         version = 1
         while True:
-            if same := next((model for model in existing if model.digest == digest and not model.deleted), None):
-                if uploaded:
-                    self._store.delete(uploaded)
+            same = next((model for model in existing if model.digest == wanted.digest and not model.deleted), None)
+            if same and not always_new:
+                if placed:
+                    self._store.delete(placed)
                 return same
             version = max([version, *(model.version + 1 for model in existing)])
-            model = Model(name, version, digest, f"files-{uuid4().hex[:8]}", size_bytes, time.time(), tags or {}, description)
-            self._place(source, top, uploaded, model.folder)
-            uploaded = model.folder
+            model = replace(wanted, version=version)
+            self._place(content, placed, model.folder)
+            placed = model.folder
             try:
-                self._store.create(_record(name, version), json.dumps(asdict(model), indent=1).encode())
+                self._records.create(model)
             except FileExistsError:
-                existing.append(self._read(name, version))
+                existing.append(self._records.read(model.name, version))
             else:
                 return model
 
     def resolve(self, reference: str) -> Model:
         """The model that `name`, `name:3` or `name:latest` means now."""
-        name, _, wanted = reference.partition(":")
-        versions = self.versions(name) if _NAME.fullmatch(name) else []
-        if not versions:
-            raise NotFoundError(f"there is no model {name!r}; registered are: {', '.join(self.names()) or 'none'}")
-        if wanted in ("", "latest"):
-            return versions[-1]
-        for model in versions:
-            if str(model.version) == wanted:
-                return model
-        raise NotFoundError(
-            f"there is no model {reference!r}; versions of {name} are: {', '.join(str(model.version) for model in versions)}"
-        )
+        return self._records.resolve(reference)
 
     def names(self) -> list[str]:
         """The models that have a version."""
-        return [name for name in self._store.children("models") if self.versions(name)]
+        return self._records.names()
 
     def versions(self, name: str) -> list[Model]:
         """The versions of a model, in order."""
-        return [model for model in self._versions(name) if not model.deleted]
+        return self._records.versions(name)
 
     def delete(self, reference: str) -> list[Model]:
         """Delete `name:3`, or every version of `name`; the numbers stay taken."""
-        name, _, wanted = reference.partition(":")
         newest = self.resolve(reference)
-        doomed = [newest] if wanted else self.versions(name)
+        doomed = [newest] if ":" in reference else self.versions(newest.name)
         for model in doomed:
-            with self._store.writer(_record(model.name, model.version)) as stream:
-                stream.write(json.dumps({**asdict(model), "deleted": True}).encode())
+            self._records.mark_deleted(model)
             self._store.delete(model.folder)
         return doomed
 
@@ -119,6 +141,15 @@ class ModelRegistry:
             self._bring(model, folder / model.name / str(model.version))
         return folder
 
+    def download(self, reference: str, folder: str | Path) -> Path:
+        """Put a version's files into a local folder that is not there yet, or empty: all of them, as registered, or none."""
+        model = self.resolve(reference)
+        target = local_path(str(folder))
+        with landing(target) as making:
+            copy_tree(self._store, model.folder, LocalStore(making), "")
+            self._require_whole(model, making)
+        return target
+
     def _bring(self, model: Model, place: Path) -> Path:
         """A model's files on this machine: where they lie, if they lie here, else a copy."""
         root = self._store.local_root
@@ -129,63 +160,60 @@ class ModelRegistry:
         copy_tree(self._store, model.folder, LocalStore(place), "")
         return place
 
-    def _versions(self, name: str) -> Iterator[Model]:
-        """All versions in order, also deleted ones: numbers without a gap, so no listing is needed."""
-        version = 1
-        while True:
-            try:
-                yield self._read(name, version)
-            except FileNotFoundError:
-                return
-            version += 1
-
-    def _read(self, name: str, version: int) -> Model:
-        stored: dict[str, Any] = json.loads(self._store.read(_record(name, version)))
-        return Model(**stored)
-
-    def _place(self, source: Store, top: str, uploaded: str | None, folder: str) -> None:
+    def _place(self, content: Content, placed: str | None, folder: str) -> None:
         """Put the content in a version's folder: from where it was registered, or moved from the number that was lost."""
-        if uploaded is None:
-            for path in _files(source, top):
-                copy_file(source, path, self._store, f"{folder}/{path}")
-        else:
-            copy_tree(self._store, uploaded, self._store, folder)
-            self._store.delete(uploaded)
+        try:
+            if placed is None:
+                for path in content.files:
+                    copy_file(content.store, path, self._store, f"{folder}/{path}")
+            else:
+                copy_tree(self._store, placed, self._store, folder)
+                self._store.delete(placed)
+        except BaseException:
+            with suppress(StorageError):  # what cannot be removed either is of no version, and nobody sees it
+                for place in filter(None, (folder, placed)):
+                    self._store.delete(place)
+            raise
+
+    def _require_whole(self, model: Model, folder: Path) -> None:
+        try:
+            content = measured(folder, "", model.reference)
+        except ConfigError as error:
+            raise StorageError(f"the files of {model.reference} are gone from {self._store.url}/{model.folder}") from error
+        if content.digest != model.digest:
+            raise StorageError(
+                f"the files of {model.reference} in {self._store.url}/{model.folder} are not as they were registered: "
+                f"{content.size_bytes:,} bytes of {model.size_bytes:,}, digest {content.digest[:12]} and not {model.digest[:12]}"
+            )
+
+    def _check_path(self, path: str) -> None:
+        """A folder that holds the workspace would be registered with all that was registered before."""
+        root = self._store.local_root
+        if root and is_local(path) and root.resolve().is_relative_to(local_path(path).resolve()):
+            raise ConfigError(f"the model path {path!r} holds the workspace {root}; give a folder of its own")
+        place = str(local_path(path).resolve()) if is_local(path) else path
+        own = f"{root.resolve() if root else self._store.url}/models"
+        if f"{place}/".startswith(f"{own}/"):
+            raise ConfigError(f"the model path {path!r} lies in {own}, where registered models are kept; put what you train elsewhere")
 
 
 def _record(name: str, version: int) -> str:
     return f"models/{name}/{version}/model.json"
 
 
-def _content(path: str) -> tuple[LocalStore, str]:
-    """The folder above what is registered, and its name in it."""
-    if not is_local(path):
-        raise ConfigError(f"the model path {path!r}: give a local file or folder")
-    place = local_path(path)
-    if not place.exists():
-        raise NotFoundError(f"the model path {path!r} does not exist (looked for {place})")
-    place = place.resolve()
-    return LocalStore(place.parent), place.name
+def _encode(model: Model) -> bytes:
+    return json.dumps(asdict(model), indent=1).encode()
 
 
-def _files(source: LocalStore | Store, top: str) -> list[str]:
-    if source.local_root is not None and (source.local_root / top).is_file():
-        return [top]
-    return list(source.find(top))
+def _decode(record: bytes) -> Model:
+    return Model(**json.loads(record))
 
 
-def _measure(source: LocalStore, top: str) -> tuple[str, int]:
-    """A digest of names and content, and the size."""
-    digest, size_bytes = hashlib.sha256(), 0
-    files = _files(source, top)
-    if not files:
-        raise ConfigError(f"the model path {source.url}/{top} is an empty folder")
-    for path in files:
-        try:
-            with source.open(path) as file:
-                content = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # typeshed asks for more than is used
-                size_bytes += file.tell()
-        except FileNotFoundError as error:
-            raise ConfigError(f"the model's file {source.url}/{path} is a link that leads nowhere; remove it or mend it") from error
-        digest.update(f"{path}\0{content.hexdigest()}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest(), size_bytes
+def _check_pairs(what: str, pairs: Mapping[str, str] | None) -> None:
+    faults = [
+        f"{what}: {name!r}: {value!r} is not text with a name; give both as text"
+        for name, value in (pairs or {}).items()
+        if not (isinstance(name, str) and isinstance(value, str) and name)
+    ]
+    if faults:
+        raise ConfigError(faults)

@@ -6,6 +6,7 @@ then writes, its local "xb" shows readers an empty file, and leaving `with fs.op
 the upload.
 """
 
+from airflow_batchinfer.storage.connections import look_connections_up_with, split_connection, with_connection
 from airflow_batchinfer.storage.insisting import insist
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.opening import is_local, local_path, open_file_system, open_output, open_store
@@ -22,9 +23,12 @@ __all__ = [
     "insist",
     "is_local",
     "local_path",
+    "look_connections_up_with",
     "open_file_system",
     "open_output",
     "open_store",
     "probe",
     "probe_output",
+    "split_connection",
+    "with_connection",
 ]

@@ -10,6 +10,7 @@ import fsspec
 from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.storage.connections import options_of, split_connection
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.remote import RemoteStore
 from airflow_batchinfer.storage.store import Store
@@ -36,8 +37,11 @@ def local_path(url: str) -> Path:
 def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401 - fsspec's own
     """The file system behind a URL and the path on it, or an error that says what to install."""
     protocol = split_protocol(url)[0] or "file"
+    connection, plain_url = split_connection(url)
+    if connection:
+        options = {**options_of(connection, plain_url), **options}
     try:
-        fs, path = fsspec.core.url_to_fs(url, **options)
+        fs, path = fsspec.core.url_to_fs(plain_url, **options)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         remedy = f"install airflow-batchinfer[{extra}]" if extra else "install the fsspec package for it"
@@ -64,4 +68,4 @@ def open_output(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's o
         return LocalStore(local_path(url))
     # What other nodes write must be seen at once: fsspec would look files up in a listing that it remembers.
     fs, root = open_file_system(url, use_listings_cache=False, **options)
-    return RemoteStore(fs, root)
+    return RemoteStore(fs, root, split_connection(url)[0])

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from fsspec import AbstractFileSystem
 
+from airflow_batchinfer.storage.connections import with_connection
 from airflow_batchinfer.storage.insisting import insist, storage_failed
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,9 @@ _MEMORY_LOCK = RLock()
 class RemoteStore:
     """See `Store`."""
 
-    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
+    def __init__(self, fs: AbstractFileSystem, root: str, connection: str | None = None) -> None:
         self._fs = fs
+        self._connection = connection
         self._root = root.rstrip("/")
         self._in_memory = "memory" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
         # fsspec's memory files share one position and check before they write; one lock makes them as good as real ones.
@@ -37,7 +39,7 @@ class RemoteStore:
 
     @property
     def url(self) -> str:
-        return str(self._fs.unstrip_protocol(self._root or "/"))
+        return with_connection(self._connection, str(self._fs.unstrip_protocol(self._root or "/")))
 
     @property
     def local_root(self) -> Path | None:

@@ -160,7 +160,7 @@ def test_awkward_file_names_are_told_when_they_fail(lab: Lab):
         (("--output-action", "both"), "output_action='both': give one of append_row, summary_only"),
         (("--timeout", "0"), "run_invocation_timeout='0': give a number of seconds above 0"),
         (("--env", "NAME"), "--env 'NAME': give NAME=VALUE"),
-        (("--model", "mnist:3"), "there is no model 'mnist'; registered are: none"),
+        (("--model", "mnist:3"), "registered are: none"),
         (("--side-input", "labels=nowhere"), "'nowhere' does not exist"),
         (("--source-directory", "nowhere"), "source_directory='nowhere': there is no folder"),
         (("--input", "nowhere"), "the input 'nowhere' does not exist"),

@@ -12,7 +12,8 @@ from airflow_batchinfer.workspace import Workspace
 
 
 def test_these_names_are_exported_and_no_others():
-    assert sorted(airflow_batchinfer.__all__) == ["FileDataset", "ParallelRunConfig", "Workspace"]
+    names = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "Workspace"]
+    assert sorted(airflow_batchinfer.__all__) == names
 
 
 def test_each_name_is_the_thing_itself():

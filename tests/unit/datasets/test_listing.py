@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batchinfer.datasets import FileDataset, Item, list_items, local_walk
-from airflow_batchinfer.errors import ConfigError, StorageError
+from airflow_batchinfer.datasets.listing import is_glob
+from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
 
 # What a file may be called: anything but NUL and a slash; many sort around the slash, the dot and the end of a name.
 names = st.binary(min_size=1, max_size=6).filter(lambda name: not {0, ord("/")} & set(name) and name not in (b".", b".."))
@@ -195,11 +196,11 @@ def test_a_glob_that_cannot_be_one_is_a_config_error(tmp_path: Path, place: str)
 
 def test_what_does_not_exist_is_named_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=rf"the input 'nowhere' does not exist \(looked for {tmp_path}/nowhere\)"):
+    with pytest.raises(NotFoundError, match=rf"the input 'nowhere' does not exist \(looked for {tmp_path}/nowhere\)"):
         listed("nowhere")
-    with pytest.raises(ConfigError, match=r"matches nothing: there is no folder .*/nowhere"):
+    with pytest.raises(NotFoundError, match=r"matches nothing: there is no folder .*/nowhere"):
         listed("nowhere/*.png")
-    with pytest.raises(ConfigError, match="the input 'memory://nowhere' does not exist"):
+    with pytest.raises(NotFoundError, match="the input 'memory://nowhere' does not exist"):
         listed("memory://nowhere")
 
 
@@ -250,5 +251,71 @@ fsspec.register_implementation("denied", Denied, clobber=True)
 def test_a_folder_that_may_not_be_listed_is_an_error_of_ours_that_names_it():
     root = uuid4().hex
     fsspec.filesystem("memory").pipe_file(f"/{root}/file", b"x")
-    with pytest.raises((StorageError, ConfigError), match=f"denied://{root}"):
+    with pytest.raises((StorageError, NotFoundError), match=f"denied://{root}"):
         listed(f"denied://{root}")
+
+
+def test_a_reference_is_no_path_and_a_file_that_is_called_so_can_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (path,) = make(tmp_path, "dataset:digits")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"'dataset:digits' is a registered dataset.*'\./dataset:digits'"):
+        listed("dataset:digits")
+    assert listed("./dataset:digits") == [path]
+
+
+def if_any(*paths: object) -> list[str]:
+    return [item.path for item in list_items(FileDataset.from_files([str(path) for path in paths]), may_be_missing=True)]
+
+
+@pytest.mark.parametrize("place", ["{tmp_path}/nowhere", "{tmp_path}/nowhere/*.png", "memory://{root}/nowhere", "memory://{root}/*.png"])
+def test_what_may_be_missing_and_is_has_no_items(tmp_path: Path, place: str):
+    assert if_any(place.format(tmp_path=tmp_path, root=uuid4().hex)) == []
+
+
+def test_what_may_be_missing_takes_nothing_from_what_is_there(tmp_path: Path):
+    expected = make(tmp_path, "in/a", "in/b")
+    assert if_any(tmp_path / "gone", tmp_path / "in", tmp_path / "gone/*.png", tmp_path / "in/*") == expected
+    assert if_any(tmp_path / "in") == expected
+
+
+def test_take_and_skip_cut_what_may_be_missing_as_well(tmp_path: Path):
+    expected = make(tmp_path, "in/a", "in/b", "in/c")
+    dataset = FileDataset.from_files([str(tmp_path / "gone"), str(tmp_path / "in")]).skip(1).take(1)
+    assert [item.path for item in list_items(dataset, may_be_missing=True)] == expected[1:2]
+
+
+class Closed(MemoryFileSystem):
+    """Tells nobody whether anything is there."""
+
+    protocol = "closed"
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        raise PermissionError(errno.EACCES, "Access Denied", path)
+
+
+fsspec.register_implementation("closed", Closed, clobber=True)
+
+
+def test_what_may_be_missing_must_still_be_readable():
+    with pytest.raises(StorageError, match=r"the input 'closed://bucket/in' cannot be listed: .*Access Denied"):
+        if_any("closed://bucket/in")
+    with pytest.raises(ConfigError, match="registered dataset"):
+        if_any("dataset:digits")
+
+
+def test_of_several_paths_one_that_is_not_there_is_an_error_unless_it_may_be(tmp_path: Path):
+    make(tmp_path, "in/a")
+    with pytest.raises(NotFoundError, match="gone"):
+        listed(tmp_path / "in", tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("in/*.png", True), ("in/?", True), ("in/[ab]", True), ("in", False), ("s3://b/*", True), ("s3://b/k", False), ("scan[1].png", False)],
+)
+def test_a_glob_is_told_by_its_characters_unless_something_bears_that_very_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: bool
+):
+    (tmp_path / "scan[1].png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert is_glob(path) == expected

@@ -18,6 +18,7 @@ from airflow_batchinfer.engine.heartbeats import (
     process_started,
     read_heartbeat,
     this_host,
+    why_nodes_failed,
 )
 from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.planning.config import Rules
@@ -173,6 +174,58 @@ def test_a_node_beats_from_its_beginning_to_its_end():
     assert last
     assert (first.counter, first.ended, last.ended, last.init_failures) == (1, False, True, 3)
     assert last.counter > first.counter
+
+
+def test_a_node_says_with_its_last_beat_why_it_could_not_go_on(sighted: Sighted):
+    with Pulse(sighted.store, FOLDER, OWN) as pulse:
+        pulse.say_failure("ScriptError: no run")
+    last = read_heartbeat(sighted.store, FOLDER, "own")
+    assert last
+    assert (last.ended, last.failure) == (True, "ScriptError: no run")
+    assert why_nodes_failed(sighted.store, FOLDER, PIN) == "ScriptError: no run"
+
+
+def test_a_node_that_failed_and_one_that_counted_are_both_heard(sighted: Sighted):
+    with Pulse(sighted.store, FOLDER, OWN) as pulse:
+        pulse.say_init_failures(2)
+        pulse.say_failure("it would not start")
+    last = read_heartbeat(sighted.store, FOLDER, "own")
+    assert last
+    assert (last.init_failures, last.failure) == (2, "it would not start")
+
+
+def test_of_several_that_failed_the_last_one_is_told(sighted: Sighted):
+    ours = replace(OTHER, run=PIN.path, pinned_at=PIN.pinned_at)
+    for name, at in (("a", 2.0), ("b", 3.0), ("c", 1.0)):
+        sighted.beat(replace(ours, node=name, failure=f"of {name}", at=at))
+    sighted.beat(replace(ours, node="d", at=9.0))
+    assert why_nodes_failed(sighted.store, FOLDER, PIN) == "of b"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"run": "pins/theirs.json"}, {"pinned_at": 1.0}, {"failure": ""}],
+    ids=["another run", "before it was cleared", "no word"],
+)
+def test_what_befell_others_is_no_reason_of_ours(sighted: Sighted, other: dict[str, object]):
+    ours = replace(OTHER, run=PIN.path, pinned_at=PIN.pinned_at, failure="of ours")
+    sighted.beat(replace(ours, **other))  # type: ignore[arg-type]
+    assert why_nodes_failed(sighted.store, FOLDER, PIN) is None
+
+
+def test_a_job_that_nobody_worked_on_failed_for_no_reason_that_is_known(sighted: Sighted):
+    assert why_nodes_failed(sighted.store, FOLDER, PIN) is None
+
+
+def test_a_node_s_folder_without_a_heartbeat_is_passed_over(sighted: Sighted):
+    sighted.store.create(f"{FOLDER.logs('early')}/0.txt", b"it printed before it beat")
+    assert why_nodes_failed(sighted.store, FOLDER, PIN) is None
+
+
+def test_a_heartbeat_of_before_there_were_failures_can_still_be_read():
+    old = Heartbeat("n", "r", 0, 1, "h", 1, "1").to_json().replace(b', "failure": ""', b"")
+    assert b"failure" not in old.replace(b"init_failures", b"")
+    assert Heartbeat.from_json(old).failure == ""
 
 
 class Silent(RemoteStore):

@@ -14,16 +14,19 @@ import pytest
 
 from airflow_batchinfer.datasets import FileDataset
 from airflow_batchinfer.engine.blocks import Blocks
+from airflow_batchinfer.engine.heartbeats import Pulse, own_heartbeat
 from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.merge import Summary, merge
+from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.outputs import Settled, error_line, write_segment
-from airflow_batchinfer.errors import ConflictError, ErrorBudgetSpent, StorageError, WorkersUnavailable
+from airflow_batchinfer.engine.scoring import begin, score
+from airflow_batchinfer.errors import ConfigError, ConflictError, ErrorBudgetSpent, StorageError, UserError, WorkersUnavailable
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.planner import Request, plan
 from airflow_batchinfer.planning.spec import Job
-from airflow_batchinfer.planning.stored import endings, load_pin, save_pin
+from airflow_batchinfer.planning.stored import endings, load_job, load_pin, save_pin
 from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import RemoteStore
 from airflow_batchinfer.workspace import JobFolder, Workspace
@@ -77,7 +80,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("BATCHINFER_GPUS", "")  # nobody here has to ask for any
     return make_desk(tmp_path)
 
 
@@ -275,3 +279,109 @@ def test_a_stream_that_breaks_off_is_begun_again_a_few_times(desk: Desk, times: 
         with pytest.raises(StorageError, match="it broke off"):
             merge(workspace, desk.pin)
         assert desk.published() == []
+
+
+# Why outcomes are missing.
+
+
+def fail(desk: Desk, reason: str, *, node: str = "failed", pin: Pin | None = None) -> None:
+    """A node of a run says why it could not go on, and ends."""
+    with Pulse(desk.workspace.store, desk.folder, own_heartbeat(node, pin or desk.pin, 0, 1)) as pulse:
+        pulse.say_failure(reason)
+
+
+def test_after_a_node_that_could_not_go_on_merge_fails_with_that_node_s_reason_first(desk: Desk):
+    desk.commit({number: ok(number) for number in ROWS if number != 4})
+    fail(desk, "Traceback\nValueError: no model\nthe script's init() failed 3 times")
+    with pytest.raises(UserError) as raised:
+        merge(desk.workspace, desk.pin)
+    assert str(raised.value).startswith("Traceback\nValueError: no model")
+    assert str(raised.value).endswith("1 of 2 mini-batches of block 2 have no outcome")
+    assert desk.published() == []
+    assert endings(desk.workspace.store, desk.job.name) == ()
+
+
+def test_a_node_that_was_lost_without_a_word_makes_it_worth_trying_again(desk: Desk):
+    desk.commit({number: ok(number) for number in ROWS if number != 4})
+    with Pulse(desk.workspace.store, desk.folder, own_heartbeat("lost", desk.pin, 0, 1)):
+        pass
+    with pytest.raises(WorkersUnavailable, match=r"nodes were lost\. Run it again to resume"):
+        merge(desk.workspace, desk.pin)
+
+
+@pytest.mark.parametrize("other", [{"path": "pins/another.json"}, {"pinned_at": 1.0}], ids=["another run", "before it was cleared"])
+def test_the_reason_of_another_run_is_not_this_run_s(desk: Desk, other: dict[str, object]):
+    desk.commit({number: ok(number) for number in ROWS if number != 4})
+    fail(desk, "of theirs", pin=replace(desk.pin, **other))  # type: ignore[arg-type]
+    with pytest.raises(WorkersUnavailable):
+        merge(desk.workspace, desk.pin)
+
+
+def test_where_others_did_the_rest_a_node_that_failed_costs_nothing(desk: Desk):
+    fail(desk, "this machine lacks a library")
+    desk.commit({number: ok(number) for number in ROWS})
+    assert merge(desk.workspace, desk.pin).rows == 7
+
+
+# Nothing to score.
+
+
+def nothing(desk: Desk, tmp_path: Path, *names: str, allow_empty: bool = True, **asked: object) -> Request:
+    """A request for what is not there."""
+    return Request(
+        config=ParallelRunConfig(entry_script=str(tmp_path / "score.py"), error_threshold=0, **asked),  # type: ignore[arg-type]
+        inputs=[FileDataset.from_files(str(tmp_path / name)) for name in names],
+        output_dir=desk.pin.output_dir,
+        interpreter=None,
+        interpreter_digest="python",
+        allow_empty=allow_empty,
+    )
+
+
+@pytest.mark.parametrize("name", ["gone", "in/*.png", "gone/*.png", "empty"])
+def test_an_input_without_files_gives_an_empty_result_where_that_is_allowed(desk: Desk, tmp_path: Path, name: str):
+    (tmp_path / "empty").mkdir()
+    pin = begin(desk.workspace, nothing(desk, tmp_path, name))
+    summary = score(desk.workspace, pin, NodeOptions())
+    assert (desk.read("parallel_run_step.txt"), desk.read("_errors.jsonl")) == (b"", b"")
+    assert (summary.items, summary.mini_batches, summary.rows, summary.attempts, summary.nodes) == (0, 0, 0, 0, 0)
+    assert (summary.items_per_second, summary.reused, summary.resumed, summary.output_bytes) == (0.0, False, 0, 0)
+    assert json.loads(desk.read("_summary.json")) == asdict(summary)
+    assert str(summary).startswith("0 items in 0 mini-batches, 0 rows, in ")
+    assert load_pin(desk.workspace, pin.path).complete
+
+
+def test_an_empty_result_is_reused_and_is_an_error_again_where_it_is_not_allowed(desk: Desk, tmp_path: Path):
+    first = score(desk.workspace, begin(desk.workspace, nothing(desk, tmp_path, "gone")), NodeOptions())
+    again = score(desk.workspace, begin(desk.workspace, nothing(desk, tmp_path, "gone")), NodeOptions())
+    assert (again.reused, again.job, again.rows) == (True, first.job, 0)
+    with pytest.raises(ConfigError, match="gone"):
+        begin(desk.workspace, nothing(desk, tmp_path, "gone", allow_empty=False))
+
+
+def test_of_several_inputs_an_empty_one_takes_nothing_from_the_others(desk: Desk, tmp_path: Path):
+    pin = begin(desk.workspace, nothing(desk, tmp_path, "gone", "in", mini_batch_size=1, process_count_per_node=2))
+    same = replace(desk, job=load_job(desk.workspace, pin.job), pin=pin)
+    assert same.job.items == len(ROWS)
+    same.commit({number: ok(number) for number in ROWS})
+    assert merge(desk.workspace, pin).rows == len(ROWS)
+    with pytest.raises(ConfigError, match="gone"):
+        begin(desk.workspace, nothing(desk, tmp_path, "gone", "in", allow_empty=False))
+
+
+def test_nothing_is_within_every_threshold(desk: Desk, tmp_path: Path):
+    strict = nothing(desk, tmp_path, "gone", allowed_failed_count=0, allowed_failed_percent=0)
+    assert score(desk.workspace, begin(desk.workspace, strict), NodeOptions()).items_failed == 0
+
+
+def test_an_empty_result_takes_the_place_of_yesterday_s(desk: Desk, tmp_path: Path):
+    desk.commit({number: ok(number) for number in ROWS})
+    merge(desk.workspace, desk.pin)
+    score(desk.workspace, begin(desk.workspace, nothing(desk, tmp_path, "gone")), NodeOptions())
+    assert desk.read("parallel_run_step.txt") == b""
+
+
+def test_under_summary_only_nothing_publishes_no_file_of_rows(desk: Desk, tmp_path: Path):
+    pin = begin(desk.workspace, nothing(desk, tmp_path, "gone", output_action="summary_only"))
+    assert score(desk.workspace, pin, NodeOptions()).output == desk.pin.output_dir
+    assert desk.published() == ["_errors.jsonl", "_summary.json"]

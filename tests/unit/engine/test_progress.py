@@ -45,3 +45,18 @@ def test_it_reads_as_a_person_would_say_it():
 )
 def test_a_duration_reads_as_a_person_would_say_it(seconds: float, said: str):
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("mini_batches", "counts", "is_done"),
+    [
+        (2, Counts(), False),
+        (2, Counts(mini_batches=1, items=20), False),
+        (2, Counts(mini_batches=2, items=20), True),
+        (2, Counts(mini_batches=2, mini_batches_failed=2, items=20, items_failed=20), True),
+        (0, Counts(), True),
+    ],
+    ids=["nothing yet", "half", "all", "all failed", "no items at all"],
+)
+def test_a_job_is_done_when_every_mini_batch_has_an_outcome_whichever(mini_batches: int, counts: Counts, is_done: bool):
+    assert Progress(mini_batches, 20, counts, 0, 1.0, 2).is_done == is_done

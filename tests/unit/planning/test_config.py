@@ -1,9 +1,13 @@
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.planning.config import ParallelRunConfig
+from airflow_batchinfer.planning.compute_target import ComputeTarget
+from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
 from airflow_batchinfer.planning.thresholds import Thresholds
 
 
@@ -44,10 +48,14 @@ GOOD = {
     "logging_level": ["WARNING", "INFO", "DEBUG", "debug"],
     "run_invocation_timeout": [0.5, 60, "600"],
     "run_max_try": [1, "3"],
-    "environment_variables": [{}, {"NAME": "value"}, {"NAME": ""}, {"NAME": "a=b"}],
+    "environment_variables": [{}, {"NAME": "value"}, {"NAME": ""}, {"NAME": "a=b"}, {"NAME": "{{ var.value.x }}"}],
+    "compute_target": [None, ComputeTarget(), ComputeTarget(pool="p", queue="q", executor="e", pool_slots=2)],
+    "entry_script": ["score.py", Path("scripts/score.py")],
+    "source_directory": [None, "scripts", Path("scripts")],
 }
 BAD = {
-    "entry_script": [""],
+    "entry_script": ["", None, 3, b"score.py", ["score.py"], "a\0b"],
+    "source_directory": ["", 3, b"scripts", "a\0b"],
     "error_threshold": [-2, "-2", 1.5, "many", None, True, float("nan"), float("inf"), 10**400, "", []],
     "allowed_failed_count": [-2, 1.5, "x", False, float("inf")],
     "allowed_failed_percent": [-0.1, 100.1, "half", float("nan"), float("inf")],
@@ -59,7 +67,8 @@ BAD = {
     "logging_level": ["ERROR", "", None, 10],
     "run_invocation_timeout": [0, -1, "soon", None, True, float("nan")],
     "run_max_try": [0, -1, None, 1.5],
-    "environment_variables": [{"A=B": "x"}, {"": "x"}, {"A": 1}, {1: "a"}, {"A": "x\0y"}, {"A\0": "x"}],
+    "environment_variables": [{"A=B": "x"}, {"": "x"}, {"A": 1}, {1: "a"}, {"A": "x\0y"}, {"A\0": "x"}, ["A=B"], "A=B", "{{ params.x }}"],
+    "compute_target": ["gpu-cluster", {"pool": "gpu"}, "{{ params.x }}", ComputeTarget],
 }
 
 
@@ -134,3 +143,66 @@ def test_the_file_s_name_is_kept_as_it_is_given():
 
 def test_summary_only_appends_no_rows_whatever_its_case():
     assert not config(output_action="Summary_Only").appends_rows
+
+
+# Templates.
+
+TEMPLATES = ("{{ params.x }}", "before {% if a %}1{% endif %} after", "{{ 0")
+# The two that reach the nodes on other ways.
+RENDERED = [field.name for field in fields(ParallelRunConfig) if field.name not in ("environment_variables", "compute_target")]
+
+
+class Later:
+    """The output of a task, as Airflow's XComArg is one."""
+
+    def iter_references(self) -> Iterable[Any]:
+        return ()
+
+
+@pytest.mark.parametrize("value", [*TEMPLATES, Later()], ids=["jinja", "block", "half", "task"])
+@pytest.mark.parametrize("name", RENDERED)
+def test_a_template_is_not_looked_at_before_it_is_rendered(name: str, value: object):
+    given = config(**{name: value})
+    assert getattr(given, name) is value
+    assert is_template(value)
+
+
+@pytest.mark.parametrize("name", [name for name in RENDERED if name not in ("entry_script", "source_directory", "description")])
+def test_what_still_looks_like_a_template_when_all_is_rendered_is_a_fault_that_names_it(name: str):
+    with pytest.raises(ConfigError, match=rf"^{name}='\{{\{{ params.x \}}\}}'"):
+        config(**{name: "{{ params.x }}"}).require_rendered()
+
+
+def test_a_description_may_hold_anything_also_when_all_is_rendered():
+    config(description="{{ not a template }}", environment_variables={"A": "{{ nor this }}"}).require_rendered()
+
+
+def test_the_faults_of_what_is_plain_are_told_beside_templates():
+    found = faults(node_count="{{ params.nodes }}", run_max_try=0, logging_level="{{ params.level }}", error_threshold=-2)
+    assert [fault.partition("=")[0] for fault in found] == ["error_threshold", "run_max_try"]
+
+
+def test_all_faults_of_unrendered_templates_and_of_plain_values_are_in_one_error():
+    given = config(node_count="{{ a }}", run_max_try="{{ b }}", mini_batch_size="{{ c }}")
+    with pytest.raises(ConfigError) as raised:
+        given.require_rendered()
+    assert [fault.partition("=")[0] for fault in raised.value.faults] == ["node_count", "run_max_try", "mini_batch_size"]
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "{ params.x }", "100 %", "}}", {"{{": 1}, ["{{ x }}"]], ids=repr)
+def test_what_airflow_would_not_render_is_no_template(value: object):
+    assert not is_template(value)
+
+
+def test_the_output_of_a_task_may_be_a_variable_s_value_as_far_as_the_config_knows():
+    assert config(environment_variables={"A": Later()}).environment_variables
+
+
+def test_a_fault_of_a_variable_never_tells_its_value():
+    (fault,) = faults(environment_variables={"TOKEN": "very secret\0"})
+    assert "very secret" not in fault
+
+
+def test_a_config_does_not_change_once_it_is_made():
+    with pytest.raises(AttributeError):
+        config().node_count = 5  # type: ignore[misc]

@@ -149,3 +149,27 @@ def test_every_item_is_in_one_mini_batch_whatever_the_sizes(sizes: list[int], mi
     assert all(1 <= len(paths) <= mini_batch_items for paths in mini_batches)
     assert len(mini_batches) == sum(-(-(size + 1) // mini_batch_items) for size in sizes)
     fs.rm(f"/{root}", recursive=True)
+
+
+def test_where_nothing_is_allowed_an_empty_plan_has_no_mini_batches_and_no_segments(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    store = memory()
+    datasets = [FileDataset.from_files(str(tmp_path / name)) for name in ("empty", "gone", "gone/*.png", "empty/*.png")]
+    with PlanDraft(datasets, 1, allow_empty=True) as draft:
+        draft.store_in(store, "plan/x")
+        assert (draft.items, draft.mini_batches, list(store.find(""))) == (0, 0, [])
+        assert read_lines(store, "plan/x", range(0)) == []
+
+
+def test_where_nothing_is_allowed_what_is_there_is_planned_all_the_same(tmp_path: Path):
+    there = make(tmp_path / "in", ["a", "b"])
+    with PlanDraft([FileDataset.from_files(str(tmp_path / "gone")), there], 1, allow_empty=True) as draft:
+        assert (draft.items, draft.mini_batches) == (2, 2)
+        digest = draft.digest
+    assert planned([there], 1)[1] == digest
+
+
+def test_allowing_nothing_does_not_change_the_plan_of_something(tmp_path: Path):
+    there = make(tmp_path / "in", ["a", "b", "c"])
+    with PlanDraft([there], 2, allow_empty=True) as draft:
+        assert draft.digest == planned([there], 2)[1]

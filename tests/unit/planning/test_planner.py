@@ -170,3 +170,44 @@ def test_every_fault_of_a_request_is_in_one_error(workspace: Workspace, request_
 def test_a_glob_that_cannot_be_one_is_a_config_error(workspace: Workspace, request_: Request, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"\*\*"):
         plan(workspace, replace(request_, inputs=[FileDataset.from_files(str(tmp_path / "in" / "**.png"))]))
+
+
+def test_an_empty_job_is_planned_where_it_is_allowed_and_found_again(workspace: Workspace, request_: Request, tmp_path: Path):
+    nothing = replace(request_, inputs=[FileDataset.from_files(str(tmp_path / "gone"))], allow_empty=True)
+    job, pin = plan(workspace, nothing)
+    assert (job.items, job.mini_batches, job.blocks(), pin.reused) == (0, 0, [], False)
+    assert plan(workspace, nothing)[0] == job
+    end_generation(workspace.store, job.name, Ending(0, Counts()))
+    assert plan(workspace, nothing)[1].reused
+    with pytest.raises(ConfigError, match="gone"):
+        plan(workspace, replace(nothing, allow_empty=False))
+
+
+def test_whether_nothing_is_allowed_makes_no_other_job_of_something(workspace: Workspace, request_: Request):
+    assert plan(workspace, replace(request_, allow_empty=True))[0] == plan(workspace, request_)[0]
+
+
+@pytest.mark.parametrize("name", ["node_count", "mini_batch_size", "process_count_per_node", "append_row_file_name"])
+def test_a_template_that_nobody_rendered_is_refused_before_anything_is_read(workspace: Workspace, request_: Request, name: str):
+    unrendered = replace(with_config(request_, **{name: "{{ params.x }}"}), inputs=[FileDataset.from_files("/nowhere")])
+    with pytest.raises(ConfigError) as raised:
+        plan(workspace, unrendered)
+    assert [fault.partition("=")[0] for fault in raised.value.faults] == [name]
+    assert list(workspace.store.find("")) == []
+
+
+def test_side_inputs_that_are_globs_are_refused_all_at_once(workspace: Workspace, request_: Request, tmp_path: Path):
+    (tmp_path / "scan[1].txt").write_text("a name, not a glob")
+    side_inputs = {"a": f"{tmp_path}/*.txt", "b": "s3://bucket/[ab]", "c": f"{tmp_path}/scan[1].txt"}
+    with pytest.raises(ConfigError) as raised:
+        plan(workspace, replace(request_, side_inputs=side_inputs))
+    assert raised.value.faults == (
+        f"the side input a='{tmp_path}/*.txt' is a glob: give a file or a folder",
+        "the side input b='s3://bucket/[ab]' is a glob: give a file or a folder",
+    )
+
+
+def test_a_side_input_that_bears_the_name_of_a_glob_is_that_file(workspace: Workspace, request_: Request, tmp_path: Path):
+    (tmp_path / "scan[1].txt").write_text("a name, not a glob")
+    job, _ = plan(workspace, replace(request_, side_inputs={"c": f"{tmp_path}/scan[1].txt"}))
+    assert [(name, url) for name, url, _ in job.spec.side_inputs] == [("c", f"{tmp_path}/scan[1].txt")]

@@ -1,45 +1,18 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Barrier
-from uuid import uuid4
+from typing import BinaryIO
 
-import fsspec
 import pytest
 
-from airflow_batchinfer.errors import ConfigError, NotFoundError
+from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
 from airflow_batchinfer.registry import Model, ModelRegistry
-from airflow_batchinfer.storage import LocalStore, RemoteStore
+from airflow_batchinfer.storage import LocalStore, Store
 from airflow_batchinfer.workspace import Workspace
-
-
-@pytest.fixture(params=["local", "memory"])
-def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    if request.param == "local":
-        return Workspace(LocalStore(tmp_path / "workspace"))
-    return Workspace(RemoteStore(fsspec.filesystem("memory"), f"/{uuid4().hex}"))
-
-
-@pytest.fixture
-def registry(workspace: Workspace) -> ModelRegistry:
-    return ModelRegistry(workspace)
-
-
-def model_file(tmp_path: Path, content: str = "weights", name: str = "weights.bin") -> str:
-    path = tmp_path / "models" / uuid4().hex / name
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    return str(path)
-
-
-def model_folder(tmp_path: Path, **files: str) -> str:
-    folder = tmp_path / "models" / uuid4().hex / "mnist"
-    for name, content in files.items():
-        place = folder / name.replace("__", "/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(content)
-    return str(folder)
+from tests.unit.registry.packing import model_file, model_folder
 
 
 def test_versions_count_from_one(registry: ModelRegistry, tmp_path: Path):
@@ -65,6 +38,12 @@ def test_the_same_content_is_the_same_version(registry: ModelRegistry, workspace
 def test_another_name_of_the_file_is_another_content(registry: ModelRegistry, tmp_path: Path):
     registry.register("mnist", model_file(tmp_path, "same", "a.bin"))
     assert registry.register("mnist", model_file(tmp_path, "same", "b.bin")).version == 2
+
+
+def test_what_lies_among_the_registered_models_is_not_registered_again(registry: ModelRegistry, workspace: Workspace, tmp_path: Path):
+    registry.register("mnist", model_file(tmp_path))
+    with pytest.raises(ConfigError, match="where registered models are kept; put what you train elsewhere"):
+        registry.register("mnist", f"{workspace.url}/models/mnist")
 
 
 def test_a_model_says_what_it_is(registry: ModelRegistry, tmp_path: Path):
@@ -122,12 +101,82 @@ def test_a_name_that_is_none_is_refused(registry: ModelRegistry, tmp_path: Path,
 def test_a_path_that_is_nowhere_or_elsewhere_or_empty_is_refused(registry: ModelRegistry, tmp_path: Path):
     with pytest.raises(NotFoundError, match="does not exist"):
         registry.register("mnist", str(tmp_path / "nowhere"))
-    with pytest.raises(ConfigError, match="give a local file or folder"):
-        registry.register("mnist", "s3://bucket/model")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="is an empty folder"):
         registry.register("mnist", str(tmp_path / "empty"))
     assert registry.names() == []
+
+
+def test_everything_that_is_wrong_with_what_is_asked_is_told_at_once(registry: ModelRegistry, tmp_path: Path):
+    with pytest.raises(ConfigError) as caught:
+        registry.register("a b", model_file(tmp_path), tags={"epochs": 3}, properties={"": "x", "accuracy": None})
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["the model name 'a b'", "tags", "properties", "properties"]
+
+
+def test_a_folder_that_holds_the_workspace_is_no_model(tmp_path: Path):
+    registry = ModelRegistry(Workspace(LocalStore(tmp_path / "project" / ".batchinfer")))
+    registry.register("mnist", model_file(tmp_path))
+    with pytest.raises(ConfigError, match=r"holds the workspace .*give a folder of its own"):
+        registry.register("mnist", str(tmp_path / "project"))
+    assert registry.resolve("mnist").version == 1
+
+
+def test_properties_are_kept_like_tags(registry: ModelRegistry, tmp_path: Path):
+    model = registry.register("mnist", model_file(tmp_path), tags={"by": "me"}, properties={"accuracy": "0.97"})
+    assert registry.resolve("mnist:1") == model
+    assert (model.tags, model.properties) == ({"by": "me"}, {"accuracy": "0.97"})
+
+
+def test_the_same_content_is_a_new_version_where_that_is_asked_for(registry: ModelRegistry, tmp_path: Path):
+    first = registry.register("mnist", model_file(tmp_path, "same"))
+    again = registry.register("mnist", model_file(tmp_path, "same"), tags={"night": "2"}, always_new_version=True)
+    assert (again.version, again.digest, again.tags) == (2, first.digest, {"night": "2"})
+    assert again.folder != first.folder
+    assert registry.register("mnist", model_file(tmp_path, "same")) == first
+    registry.delete("mnist:1")
+    assert (registry.bring([again], tmp_path / "here") / "weights.bin").read_text() == "same"
+
+
+def test_a_link_is_registered_under_the_name_that_was_given(registry: ModelRegistry, tmp_path: Path):
+    (tmp_path / "current").symlink_to(model_folder(tmp_path, a="1"))
+    model = registry.register("mnist", str(tmp_path / "current"))
+    assert [path.name for path in registry.bring([model], tmp_path / "here").iterdir()] == ["current"]
+
+
+def test_what_is_no_file_in_a_model_is_named_and_not_waited_for(registry: ModelRegistry, tmp_path: Path):
+    folder = Path(model_folder(tmp_path, a="1"))
+    os.mkfifo(folder / "pipe")
+    (folder / "broken").symlink_to("nowhere")
+    with pytest.raises(ConfigError) as caught:
+        registry.register("mnist", str(folder))
+    assert [fault.rpartition("/")[2].split(";")[0] for fault in caught.value.faults] == [
+        "broken is a link that leads nowhere",
+        "pipe is a pipe, a socket or a device",
+    ]
+
+
+class FailsAtTheFile:
+    """A store that takes files until one has this name."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def writer(self, path: str) -> AbstractContextManager[BinaryIO]:
+        if path.endswith(self._name):
+            raise StorageError("no")
+        return self._store.writer(path)
+
+
+def test_a_registration_that_fails_in_the_middle_leaves_no_file(workspace: Workspace, tmp_path: Path):
+    broken = ModelRegistry(Workspace(FailsAtTheFile(workspace.store, "/b")))
+    with pytest.raises(StorageError):
+        broken.register("mnist", model_folder(tmp_path, a="1", b="2", c="3"))
+    assert list(workspace.store.find("models")) == []
+    assert ModelRegistry(workspace).register("mnist", model_folder(tmp_path, a="1")).version == 1
 
 
 def test_a_model_of_one_file_is_brought_as_a_folder_with_that_file(registry: ModelRegistry, tmp_path: Path):

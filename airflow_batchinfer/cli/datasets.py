@@ -1,0 +1,63 @@
+"""`batchinfer datasets register|list|show|delete`."""
+
+import argparse
+import json
+import time
+
+from airflow_batchinfer.cli.run import named_values
+from airflow_batchinfer.cli.tables import print_table
+from airflow_batchinfer.datasets import FileDataset, list_items
+from airflow_batchinfer.registry import DatasetRegistry
+from airflow_batchinfer.workspace import Workspace
+
+
+def register(options: argparse.Namespace) -> None:
+    """Register, and print the version."""
+    dataset = FileDataset.from_files(options.urls)
+    dataset = dataset if options.skip is None else dataset.skip(options.skip)
+    dataset = dataset if options.take is None else dataset.take(options.take)
+    registered = DatasetRegistry(Workspace.at(options.workspace)).register(
+        options.name,
+        dataset,
+        description=options.description,
+        tags=named_values("--tag", options.tag),
+        create_new_version=options.create_new_version,
+        validate=not options.no_validate,
+    )
+    print(json.dumps(registered.as_plain()) if options.json else registered.reference)
+
+
+def list_datasets(options: argparse.Namespace) -> None:
+    """Print every version."""
+    registry = DatasetRegistry(Workspace.at(options.workspace, to_read=True))
+    found = [registered for name in registry.names() for registered in registry.versions(name)]
+    if options.json:
+        print(json.dumps([registered.as_plain() for registered in found]))
+        return
+    rows = [(registered.reference, _when(registered.registered_at), str(registered.dataset)) for registered in found]
+    print_table(("dataset", "registered", "files"), rows, "no datasets are registered")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print one version, and on demand how much it is now."""
+    registered = DatasetRegistry(Workspace.at(options.workspace, to_read=True)).resolve(options.reference)
+    counts = _counts(registered.dataset) if options.count else {}
+    print(json.dumps({**registered.as_plain(), **counts}, indent=2))
+
+
+def delete(options: argparse.Namespace) -> None:
+    """Delete, and print what was deleted."""
+    for registered in DatasetRegistry(Workspace.at(options.workspace)).delete(options.reference):
+        print(f"deleted {registered.reference}")
+
+
+def _counts(dataset: FileDataset) -> dict[str, int]:
+    items = size_bytes = 0
+    for item in list_items(dataset):
+        items += 1
+        size_bytes += item.size
+    return {"items": items, "bytes": size_bytes}
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))

@@ -1,0 +1,50 @@
+"""Which of the three tasks an Airflow argument goes to. A pure decision.
+
+What was not given is not passed on, so that the DAG's own defaults stay.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.planning.compute_target import ComputeTarget
+
+TO_ALL = frozenset(
+    {
+        "retries",
+        "retry_delay",
+        "retry_exponential_backoff",
+        "max_retry_delay",
+        "retry_policy",
+        "on_execute_callback",
+        "on_failure_callback",
+        "on_retry_callback",
+        "on_skipped_callback",
+        "on_success_callback",
+        "owner",
+        "priority_weight",
+        "weight_rule",
+    }
+)
+TO_PLAN = frozenset({"trigger_rule", "depends_on_past"})
+TO_RUN = frozenset({"pool", "pool_slots", "queue", "executor", "execution_timeout", "max_active_tis_per_dagrun"})
+TO_MERGE = frozenset({"outlets"})
+DEFAULT_RETRIES = 2
+
+Arguments = Mapping[str, Any]
+
+
+def route(given: Arguments, target: ComputeTarget | None, default_args: Arguments) -> tuple[Arguments, Arguments, Arguments]:
+    """The arguments of plan, run and merge."""
+    if unknown := sorted(set(given) - TO_ALL - TO_PLAN - TO_RUN - TO_MERGE):
+        known = ", ".join(sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE))
+        raise TypeError(f"ParallelRunOperator takes no {', '.join(unknown)}. Airflow's arguments that it passes on are: {known}")
+    where = {name: value for name, value in asdict(target).items() if value is not None} if target else {}
+    if twice := sorted(set(where) & set(given)):
+        raise ConfigError([f"{name}: is given both as an argument and in compute_target; leave one out" for name in twice])
+    all_three = {name: value for name, value in given.items() if name in TO_ALL}
+    if "retries" not in given and "retries" not in default_args:
+        all_three["retries"] = DEFAULT_RETRIES
+    plan, run, merge = ({name: value for name, value in given.items() if name in names} for names in (TO_PLAN, TO_RUN, TO_MERGE))
+    return {**all_three, **plan}, {**all_three, **run, **where}, {**all_three, **merge}

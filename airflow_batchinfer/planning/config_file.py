@@ -1,0 +1,84 @@
+"""A config as a YAML file, in the form of Azure ML's `ParallelRunConfig.save_to_yaml`: everything under one key.
+
+What that form says of Azure's own machines and images means nothing here and is left out, with a warning that names it.
+"""
+
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_batchinfer.errors import ConfigError, NotFoundError
+from airflow_batchinfer.planning.compute_target import ComputeTarget
+
+if TYPE_CHECKING:
+    from airflow_batchinfer.planning.config import ParallelRunConfig
+
+KEY = "parallel_run_config"
+_LINE_ENDS = "\x85\u2028\u2029"
+_REQUIRED = ("entry_script", "error_threshold")
+# Azure's own: a cluster, and how a Docker image is built.
+_OF_AZURE = ("compute_target_name", "environment", "environment_name", "environment_version", "environment_dir_path")
+
+
+def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of known names that a file holds, and those given instead."""
+    stored = _mapping(path)
+    found = {name: value for name, value in stored.items() if name in known and value is not None} | dict(instead)
+    if isinstance(target := found.get("compute_target"), Mapping):
+        found["compute_target"] = _target(path, target)
+    if unknown := [name for name in stored if name not in known and name not in (*_OF_AZURE, "partition_keys")]:
+        raise ConfigError([f"{path}: {name!r} under {KEY}: is no argument of ParallelRunConfig" for name in unknown])
+    if missing := [name for name in _REQUIRED if name not in found]:
+        raise ConfigError([f"{path}: there is no {name} under {KEY}:" for name in missing])
+    if stored.get("partition_keys"):
+        raise ConfigError(f"{path}: partition_keys={stored['partition_keys']!r}: mini-batches are cut by mini_batch_size only, so far")
+    foreign = [name for name in _OF_AZURE if stored.get(name) is not None and not ("compute_target" in found and name == _OF_AZURE[0])]
+    if foreign:
+        told = f"{path}: {', '.join(foreign)} is Azure ML's and is left out; say where the nodes run with compute_target=ComputeTarget(...)"
+        warnings.warn(told, stacklevel=3)
+    return found
+
+
+def write(path: Path, config: "ParallelRunConfig") -> None:
+    """Write every argument."""
+    import yaml
+
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    stored = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    if target := config.compute_target:
+        # The original looks its cluster up by a name; it leaves out what it does not know.
+        stored |= {"compute_target": asdict(target), "compute_target_name": target.queue or target.pool}
+    if config.environment_variables is not None:
+        stored["environment_variables"] = dict(config.environment_variables)
+    try:
+        text = yaml.safe_dump({KEY: stored}, sort_keys=False, allow_unicode=True)
+        if any(mark in text for mark in _LINE_ENDS):  # written as they are, they would be read as spaces
+            text = yaml.safe_dump({KEY: stored}, sort_keys=False)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} can only hold text and numbers, not what a run knows or an object: {error}") from error
+    path.write_text(text, "utf-8")
+
+
+def _target(path: Path, stored: Mapping[str, Any]) -> ComputeTarget:
+    try:
+        return ComputeTarget(**stored)
+    except TypeError as error:
+        raise ConfigError(f"{path}: compute_target holds {', '.join(map(str, stored))}: {error}") from error
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        stored = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path.absolute()}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(stored, dict) or not isinstance(stored.get(KEY), dict):
+        raise ConfigError(f"{path} holds no {KEY}: with arguments below it, as ParallelRunConfig.to_yaml writes it")
+    return cast("Mapping[str, Any]", stored[KEY])

@@ -1,0 +1,24 @@
+"""The lessons' material, with both of its models trained, made once for all tests of a run: TensorFlow takes seconds to import.
+
+It lies in a folder as in a workspace (see dags/demo/material.py). Tests read it, and copy what they change.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[1] / "dags" / "demo"
+MAKE = "import sys; from pathlib import Path; import material; material.for_all_lessons(Path(sys.argv[1]))"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("trained")
+    # A process of its own, since TensorFlow must not be loaded where processes are forked.
+    command, environment = [sys.executable, "-c", MAKE, str(workspace)], {**os.environ, "PYTHONPATH": str(DEMO)}
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    assert made.returncode == 0, made.stderr
+    return workspace
