@@ -1,4 +1,4 @@
-"""What the README tells a new user to type is typed here, block by block, in an empty folder."""
+"""What the README tells a new user to type is typed here, block by block, in an empty folder; its DAG runs in a real Airflow."""
 
 import os
 import re
@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.live import LiveAirflow
+
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks("sh")
 RUN_BY_CI_ITSELF = {"make demo\n"}
 
 
@@ -34,3 +42,23 @@ def test_the_readme_shows_rows_in_the_order_of_the_inputs(typed: subprocess.Comp
 
 def test_make_demo_is_what_the_readme_begins_with() -> None:
     assert BLOCKS[0] in RUN_BY_CI_ITSELF
+
+
+def test_the_dag_of_the_readme_scores_with_the_script_of_the_readme(airflow: LiveAirflow) -> None:
+    (dag,) = blocks("python")
+    (script,) = re.findall(r"^cat > score.py <<'PY'\n(.*?)^PY$", "".join(BLOCKS), re.MULTILINE | re.DOTALL)
+    beside = airflow.standalone.dags_folder / "readme" / "entry_scripts"
+    beside.mkdir(parents=True)
+    (beside / "score.py").write_text(script)
+    (beside.parent / ".airflowignore").write_text("entry_scripts/\n")
+    workspace = airflow.standalone.home / "batchinfer"
+    for folder, file in (("photos", "1.jpg"), ("photos", "2.jpg"), ("weights", "w.txt")):
+        (workspace / folder).mkdir(parents=True, exist_ok=True)
+        (workspace / folder / file).write_text("picture 1")
+
+    (found,) = airflow.add_dag("readme/score_photos.py", dag)
+    run = airflow.score(found)
+
+    result = Path(airflow.rest.xcom(found, run, "score-photos.merge"))
+    assert result.parent.parent.parent == workspace / "outputs" / "score_photos"
+    assert result.read_text() == "1.jpg: 9\n2.jpg: 9\n"

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from airflow_batchinfer.cli import parser
+from airflow_batchinfer.operators.routing import TO_ALL, TO_MERGE, TO_PLAN, TO_RUN
+from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.config import ParallelRunConfig
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
+OPERATORS = ROOT / "airflow_batchinfer" / "operators"
+REFERENCE = ROOT / "docs" / "reference.md"
+LESSONS = sorted((ROOT / "dags").glob("0*.py"))
+MOST_LINES_OF_A_LESSON = 60
 
 
 def rows_of(page: Path) -> Iterator[dict[str, str]]:
@@ -64,16 +70,77 @@ def test_there_are_options():
 
 @pytest.mark.parametrize("option", options())
 def test_every_option_of_the_command_line_is_documented(option: str):
-    pages = (ROOT / "README.md").read_text() + (ROOT / "docs" / "reference.md").read_text()
-    assert re.search(rf"(?<![\w-]){option}(?![\w-])", pages)
+    assert re.search(rf"(?<![\w-]){option}(?![\w-])", REFERENCE.read_text())
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(ParallelRunConfig)])
-def test_every_argument_of_the_configuration_is_documented(name: str):
-    assert re.search(rf"\b{name}\b", (ROOT / "docs" / "reference.md").read_text())
+def section(heading: str) -> str:
+    """What the reference says below a heading, up to the next."""
+    found = re.search(rf"^## `{re.escape(heading)}`\n(.*?)(?=^## |\Z)", REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"docs/reference.md has no section {heading}"
+    return found[1]
 
 
-@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda page: page.name)
+def keyword_arguments(module: Path, name: str) -> list[str]:
+    """Read from the source: Airflow is not imported here."""
+    (operator,) = (node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ClassDef) and node.name == name)
+    (constructor,) = (node for node in operator.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return [argument.arg for argument in constructor.args.kwonlyargs]
+
+
+def arguments() -> Iterator[tuple[str, str]]:
+    """Each argument of the public face, with the section where it belongs."""
+    of_the_step = keyword_arguments(OPERATORS / "parallel_run.py", "ParallelRunOperator")
+    yield from (("ParallelRunOperator", name) for name in [*of_the_step, *sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE)])
+    yield from (("RegisterModel", name) for name in keyword_arguments(OPERATORS / "register_model.py", "RegisterModel"))
+    yield from ((of.__name__, field.name) for of in (ParallelRunConfig, ComputeTarget) for field in fields(of))
+
+
+def test_there_are_arguments():
+    some = {("ParallelRunOperator", "inputs"), ("ParallelRunOperator", "retries"), ("RegisterModel", "tags"), ("ComputeTarget", "pool")}
+    assert some <= set(arguments())
+
+
+@pytest.mark.parametrize(("heading", "name"), list(arguments()), ids="-".join)
+def test_every_argument_is_documented_where_it_belongs(heading: str, name: str):
+    assert re.search(rf"`{name}[`=]", section(heading))
+
+
+ROUTES = {"`plan`, `run` and `merge`": TO_ALL, "`plan`": TO_PLAN, "`run`": TO_RUN, "`merge`": TO_MERGE}
+
+
+@pytest.mark.parametrize("tasks", ROUTES)
+def test_the_reference_says_to_which_tasks_an_argument_of_airflow_goes(tasks: str):
+    (row,) = (row for row in rows_of(REFERENCE) if row.get("to") == tasks)
+    assert set(re.findall(r"`(\w+)`", row["arguments"])) - {"compute_target"} == ROUTES[tasks]
+
+
+def test_there_are_lessons():
+    assert len(LESSONS) >= 6
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_every_lesson_is_named_in_the_documents(lesson: Path):
+    pages = [ROOT / "README.md", *(ROOT / "docs" / "howto").glob("*.md")]
+    assert any(f"dags/{lesson.name}" in page.read_text() for page in pages)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_a_lesson_is_short(lesson: Path):
+    assert len(lesson.read_text().splitlines()) <= MOST_LINES_OF_A_LESSON
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are called in an address, as GitHub does it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_between_pages_leads_somewhere(page: Path):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
