@@ -22,7 +22,7 @@ DAY = "{{ data_interval_start | ds }}"
 with DAG(
     "score_nightly",
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    start_date=datetime(2026, 11, 1, tzinfo=UTC),
+    start_date=datetime(2026, 11, 1, tzinfo=UTC),  # the first day that is scored by itself
     catchup=True,
     max_active_runs=1,
     doc_md=__doc__,

@@ -5,7 +5,7 @@ A step updates an asset when its result is there. The event says what came of it
 
 from collections import Counter
 
-from airflow.sdk import DAG, Asset, task
+from airflow.sdk import DAG, Asset, ObjectStoragePath, task
 
 from airflow_batchinfer import ParallelRunConfig, ParallelRunOperator
 
@@ -22,7 +22,7 @@ with DAG("score_and_announce", schedule=None, doc_md=__doc__):
 
 with DAG("report_on_digits", schedule=[scored_digits], catchup=False, doc_md=__doc__):
 
-    @task(inlets=[scored_digits])
+    @task
     def report(triggering_asset_events: dict | None = None) -> dict[str, int]:
         """Read what was scored, wherever it lies."""
         import pandas as pd
@@ -30,7 +30,8 @@ with DAG("report_on_digits", schedule=[scored_digits], catchup=False, doc_md=__d
         counts: Counter[str] = Counter()
         for event in triggering_asset_events[scored_digits]:
             print(f"{event.extra['rows']} rows by {', '.join(event.extra['models'])} in {event.extra['output']}")
-            table = pd.read_csv(event.extra["output"], sep=": ", names=["file", "digit"], engine="python")
+            with ObjectStoragePath(event.extra["output"]).open() as rows:
+                table = pd.read_csv(rows, sep=": ", names=["file", "digit"], engine="python")
             counts.update(table["digit"].astype(str))
         return dict(counts)
 

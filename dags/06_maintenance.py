@@ -18,7 +18,7 @@ with DAG(
 ):
 
     @task
-    def prune_jobs(params: dict | None = None) -> list[str]:
+    def remove_old_jobs(params: dict | None = None) -> list[str]:
         """The names of the jobs that were removed."""
         from airflow_batchinfer.engine.jobs import prune_jobs
         from airflow_batchinfer.hooks.workspace import WorkspaceHook
@@ -28,4 +28,4 @@ with DAG(
         print(f"{len(removed)} jobs were removed")
         return removed
 
-    prune_jobs()
+    remove_old_jobs()

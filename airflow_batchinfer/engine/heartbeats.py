@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.planning.pin import Pin
@@ -165,6 +165,7 @@ class Pulse:
         self._store = store
         self._folder = folder
         self._beat = own
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="batchinfer-pulse", daemon=True)
 
@@ -179,22 +180,27 @@ class Pulse:
 
     def say_init_failures(self, count: int) -> None:
         """Let the others know with the next beat."""
-        self._beat = replace(self._beat, init_failures=count)
+        self._change(init_failures=count)
 
     def say_failure(self, failure: str) -> None:
         """Let merge know, with the last beat, why this node could not go on and why nobody else could."""
-        self._beat = replace(self._beat, failure=failure)
+        self._change(failure=failure)
 
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             self._write()
-        self._beat = replace(self._beat, ended=True)
+        self._change(ended=True)
         self._write()
 
+    def _change(self, **what: Any) -> Heartbeat:  # noqa: ANN401 - any field's
+        with self._lock:
+            self._beat = replace(self._beat, **what)
+            return self._beat
+
     def _write(self) -> None:
-        self._beat = replace(self._beat, counter=self._beat.counter + 1, at=time.time())
+        beat = self._change(counter=self._beat.counter + 1, at=time.time())
         try:
-            with self._store.writer(self._folder.heartbeat(self._beat.node)) as stream:
-                stream.write(self._beat.to_json())
+            with self._store.writer(self._folder.heartbeat(beat.node)) as stream:
+                stream.write(beat.to_json())
         except (StorageError, OSError) as error:
             log.warning("a heartbeat could not be written, so other nodes may take over what this one does: %s", error)

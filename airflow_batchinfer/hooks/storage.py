@@ -23,16 +23,19 @@ def use_airflow_connections() -> None:
     look_connections_up_with(_storage_options)
 
 
-@cache
 def _storage_options(connection: str, url: str) -> Mapping[str, Any]:
     try:
-        found = BaseHook.get_connection(connection)
+        return _options(connection, url.partition("://")[0])
     except AirflowNotFoundException as error:
         raise ConfigError(f"{url}: there is no connection {connection!r} in Airflow: add it, or name another") from error
-    try:
-        return _BY_PROTOCOL[url.partition("://")[0]](found)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{url}: the connection {connection!r} cannot be understood: {error}") from error
+
+
+# Every item's URL asks: the answer is kept by connection, since each costs a request and there are millions of items.
+@cache
+def _options(connection: str, protocol: str) -> Mapping[str, Any]:
+    return _BY_PROTOCOL[protocol](BaseHook.get_connection(connection))
 
 
 def _s3(connection: Connection) -> Options:

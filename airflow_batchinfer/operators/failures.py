@@ -1,7 +1,7 @@
 """From whose fault it is to what Airflow does: what someone must change does not try again, what the surroundings did does.
 
-What the script itself said of it, its traceback, goes to the task's log first; what follows from it, and what to do, is the
-text of Airflow's error, so that it is what the log ends with and what a callback gets.
+Where the script is at fault its own traceback comes first in the task's log, before Airflow's; what follows from it, and what
+to do, is the text of Airflow's error, so that the log also ends with it and a callback gets it.
 """
 
 import logging
@@ -14,12 +14,15 @@ from airflow_batchinfer.errors import TransientError, UserError
 
 log = logging.getLogger(__name__)
 
+HOW_AGAIN = "In Airflow that is: clear this step from its plan on, or trigger a new run. Its nodes alone would work with what was planned."
+
 
 @contextmanager
-def told_to_airflow(*never_retried: type[TransientError]) -> Iterator[None]:
+def told_to_airflow(*never_retried: type[TransientError], how_again: str = "") -> Iterator[None]:
     """Turn our errors into Airflow's.
 
     :param never_retried: What no retry of this very task can mend, though another task's may.
+    :param how_again: What to do in Airflow when what someone must change is changed.
     """
     try:
         yield
@@ -27,8 +30,10 @@ def told_to_airflow(*never_retried: type[TransientError]) -> Iterator[None]:
         # A folder that storage does not give now is told as a wrong one, but it may be the right one in a minute.
         is_final = isinstance(error, (UserError, *never_retried)) and not isinstance(error.__cause__, TransientError)
         of_the_script, told = taken_apart(str(error))
+        if how_again and isinstance(error, UserError):
+            told = f"{told}\n{how_again}"
         if of_the_script:
-            log.error("%s", of_the_script)  # noqa: TRY400 - the traceback that matters is the script's
+            log.error("%s\n\n%s", of_the_script, told)  # noqa: TRY400 - the traceback that matters is the script's
         raise (AirflowFailException if is_final else AirflowException)(told) from None
 
 

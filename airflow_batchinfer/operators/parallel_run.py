@@ -27,6 +27,7 @@ from airflow_batchinfer.operators.routing import route
 from airflow_batchinfer.operators.tasks import Merge, Plan, Run
 from airflow_batchinfer.planning.config import ParallelRunConfig
 
+_Words = Mapping[str, Any]
 _OF_THE_GROUP = ("dag", "default_args", "parent_group", "tooltip", "doc_md")
 
 
@@ -71,12 +72,15 @@ class ParallelRunOperator(TaskGroup):
     ) -> None:
         of_the_group = {name: airflow_arguments.pop(name) for name in _OF_THE_GROUP if name in airflow_arguments}
         super().__init__(group_id=task_id, **of_the_group)
+        default_args = {**self.dag.default_args, **self.default_args}
+        if workspace is None and workspace_conn_id is None:
+            workspace, workspace_conn_id = default_args.get("workspace"), default_args.get("workspace_conn_id")
         faults = Faults()
         faults.attempt(lambda: _check_place(self))
         faults.attempt(lambda: check_node_count(config.node_count))
         faults.attempt(lambda: check_source(config, Path(self.dag.folder)))
         faults.attempt(lambda: _check_workspace(workspace, workspace_conn_id))
-        asked: dict[str, Any] = {
+        asked = {
             "config": plain_config(config),
             "inputs": faults.attempt(lambda: plain_inputs(inputs)),
             "models": faults.attempt(lambda: plain_models(models)),
@@ -87,32 +91,35 @@ class ParallelRunOperator(TaskGroup):
             "allow_empty": faults.attempt(lambda: _flag("allow_empty", allow_empty)),
         }
         variables = faults.attempt(lambda: _unstored(config))
-        default_args = {**self.dag.default_args, **self.default_args}
         routed = faults.attempt(lambda: route(airflow_arguments, config.compute_target, default_args))
         faults.raise_any()
-        for_plan, for_run, for_merge = routed
-        of_the_step: dict[str, Any] = {
+        result = asset if isinstance(asset, Asset) else Asset(asset or f"{self.dag.dag_id}.{self.group_id}")
+        of_the_step = {
             "step": self.group_id,
             "workspace": workspace,
             "workspace_conn_id": workspace_conn_id,
+            "environment_variables": variables,
             "dag": self.dag,
         }
-        result = asset if isinstance(asset, Asset) else Asset(asset or f"{self.dag.dag_id}.{self.group_id}")
+        self.merge = self._add_tasks(asked, of_the_step, routed, result)
+
+    def _add_tasks(self, asked: _Words, of_the_step: _Words, routed: tuple[_Words, _Words, _Words], result: Asset) -> Merge:
+        """Merge stands below both, so that neither a lost node keeps it from running nor a failed plan lets it."""
+        for_plan, for_run, for_merge = routed
         with self:
-            plan = Plan(task_id="plan", environment_variables=variables, **asked, **of_the_step, **for_plan)
-            run = Run.partial(
-                task_id="run", environment_variables=variables, map_index_template="node {{ task.node['node'] }}", **of_the_step, **for_run
-            ).expand(node=plan.output)
-            outlets = [result, *_as_list(for_merge.get("outlets", ()))]
-            self.merge = Merge(
+            plan = Plan(task_id="plan", **asked, **of_the_step, **for_plan)
+            run = Run.partial(task_id="run", map_index_template="node {{ task.node['node'] }}", **of_the_step, **for_run)
+            nodes = run.expand(node=plan.output)
+            merge = Merge(
                 task_id="merge",
                 asset=result,
-                environment_variables=variables,
+                trigger_rule="all_done_min_one_success",
                 **of_the_step,
-                **{**for_merge, "outlets": outlets, "trigger_rule": "all_done_min_one_success"},
+                **{**for_merge, "outlets": [result, *_as_list(for_merge.get("outlets", ()))]},
             )
-            plan >> run >> self.merge
-            plan >> self.merge
+            plan >> nodes >> merge
+            plan >> merge
+        return merge
 
     @property
     def output(self) -> XComArg:

@@ -3,7 +3,7 @@
 What was not given is not passed on, so that the DAG's own defaults stay.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -47,4 +47,12 @@ def route(given: Arguments, target: ComputeTarget | None, default_args: Argument
     if "retries" not in given and "retries" not in default_args:
         all_three["retries"] = DEFAULT_RETRIES
     plan, run, merge = ({name: value for name, value in given.items() if name in names} for names in (TO_PLAN, TO_RUN, TO_MERGE))
+    merge = {name: default_args[name] for name in TO_MERGE if name in default_args} | merge
+    plan, run = _not_by_default(TO_MERGE, default_args) | plan, _not_by_default(TO_MERGE | {"trigger_rule"}, default_args) | run
     return {**all_three, **plan}, {**all_three, **run, **where}, {**all_three, **merge}
+
+
+def _not_by_default(names: Collection[str], default_args: Arguments) -> dict[str, Any]:
+    """What takes back defaults that Airflow would give to every task, where they are another task's."""
+    nothing = {"outlets": [], "trigger_rule": "all_success"}
+    return {name: nothing[name] for name in names if name in default_args}

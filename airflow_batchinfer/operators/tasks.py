@@ -14,7 +14,7 @@ from airflow.sdk import Asset, BaseOperator, Context
 
 from airflow_batchinfer.errors import WorkersUnavailable
 from airflow_batchinfer.operators.asked import Plain, Unstored
-from airflow_batchinfer.operators.failures import told_to_airflow
+from airflow_batchinfer.operators.failures import HOW_AGAIN, told_to_airflow
 
 if TYPE_CHECKING:
     from airflow_batchinfer.engine.merge import Summary
@@ -130,7 +130,7 @@ class Run(_StepTask):
         from airflow_batchinfer.engine.node import NodeOptions, work
 
         instance = context["ti"]
-        with told_to_airflow(), self._stoppable(), self._told() as task_log:
+        with told_to_airflow(how_again=HOW_AGAIN), self._stoppable(), self._told() as task_log:
             workspace = self.open_workspace()
             pin = self.load_pin(workspace, context)
             if pin.reused:
@@ -198,7 +198,7 @@ class Merge(_StepTask):
         from airflow_batchinfer.engine.merge import merge
         from airflow_batchinfer.planning.stored import load_job
 
-        with told_to_airflow(WorkersUnavailable):
+        with told_to_airflow(WorkersUnavailable, how_again=HOW_AGAIN):
             self.rendered(self.environment_variables, context)  # a traceback that is told here may hold one of them
             workspace = self.open_workspace()
             pin = self.load_pin(workspace, context)

@@ -21,6 +21,9 @@ ENDED = ("success", "failed")
 FAILED_TASKS = ("failed", "upstream_failed")
 SHOWN_LOG_LINES = 40
 NOT_MAPPED = -1
+# "Database error" and "database is locked": Airflow has done nothing then, and asks to be asked again.
+BUSY = (500, 503)
+BUSY_SECONDS = 30.0
 
 
 class RefusedError(Exception):
@@ -60,8 +63,10 @@ class Rest:
         self._http.close()
 
     def request(self, method: str, path: str, **how: Json) -> Json:
-        """Any request; `path` is from the root, `how` is httpx'."""
-        answer = self._http.request(method, path, **how)
+        """Any request; `path` is from the root, `how` is httpx'. It is repeated while SQLite lets somebody else write."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while (answer := self._http.request(method, path, **how)).status_code in BUSY and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
         if answer.is_error:
             raise RefusedError(f"{method} {path} was answered {answer.status_code}: {_reason(answer)}", answer.status_code)
         return answer.json() if answer.content else None

@@ -13,9 +13,8 @@ from airflow_batchinfer.planning.stored import load_pin
 from airflow_batchinfer.workspace import Workspace, pin_file
 
 
-def config(**given: Any) -> ParallelRunConfig:
-    return ParallelRunConfig(**{"entry_script": "score.py", "error_threshold": 10, **given})
-
+def config(**given: object) -> ParallelRunConfig:
+    return ParallelRunConfig(**{"entry_script": "score.py", "error_threshold": 10, **given})  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -92,3 +92,10 @@ def test_what_is_given_is_not_changed():
     given, defaults = {"pool": "x"}, {"owner": "me"}
     route(given, ComputeTarget(queue="gpu"), defaults)
     assert (given, defaults) == ({"pool": "x"}, {"owner": "me"})
+
+
+def test_defaults_for_every_task_that_are_one_task_s_are_taken_back_from_the_others():
+    plan, run, merge = route({}, None, {"retries": 1, "outlets": ["asset"], "trigger_rule": "all_done"})
+    assert plan == {"outlets": []}
+    assert run == {"outlets": [], "trigger_rule": "all_success"}
+    assert merge == {"outlets": ["asset"]}
