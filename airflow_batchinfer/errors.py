@@ -16,7 +16,12 @@ class BatchInferError(Exception):
 
 
 class UserError(BatchInferError):
-    """Someone must change something before it can work."""
+    """Someone must change something before it can work. What the script itself said of it, its traceback, is told first."""
+
+    def __init__(self, told: str, of_the_script: str = "") -> None:
+        self.told = told
+        self.of_the_script = of_the_script.rstrip()
+        super().__init__(f"{self.of_the_script}\n\n{told}" if of_the_script else told)
 
 
 class TransientError(BatchInferError):

@@ -214,7 +214,7 @@ class Coordinator:
                 self._patience.init_failed()
                 self._pulse.say_init_failures(self._patience.init_failures)
                 if why := self._patience.lost_with(self._recorder.witness.init_failures()):
-                    raise ScriptError(f"{failure.traceback}\n{why}: {failure.reason}. Mend the script, or what it loads, and run it again")
+                    raise ScriptError(f"{why}: {failure.reason}. Mend the script, or what it loads, and run it again", failure.traceback)
             case ScriptUnusable(reason):
                 raise ScriptError(f"the entry script cannot be used: {reason}")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_batchinfer.engine.blocks import read_logs
 from airflow_batchinfer.engine.records import final_pieces
+from airflow_batchinfer.errors import ErrorBudgetSpent
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.thresholds import counted
 from airflow_batchinfer.storage import Store
@@ -44,13 +45,14 @@ def causes(store: Store, job: Job, view: int) -> list[Cause]:
     return sorted(found.values(), key=lambda cause: cause.items, reverse=True)
 
 
-def describe_failures(store: Store, job: Job, view: int, why: str) -> str:
-    """Why the job failed, its commonest failure, and the remedy."""
+def budget_spent(store: Store, job: Job, view: int, why: str) -> ErrorBudgetSpent:
+    """That the job failed and why, with its commonest failure and the remedy."""
     found = causes(store, job, view)
     lines = [f"the job {job.name} failed: {why}"]
+    of_the_script = ""
     if found:
         commonest = found[0]
-        lines += ["", str(commonest.example["traceback"] or commonest.example["reason"]).rstrip(), ""]
+        of_the_script = str(commonest.example["traceback"] or commonest.example["reason"])
         first = commonest.example["items"][0] if commonest.example["items"] else "?"
         cost = f"{commonest.key}: this cost {commonest.cost}, first {first}"
         others = f"; {counted(len(found) - 1, 'other cause')}" if len(found) > 1 else ""
@@ -59,7 +61,7 @@ def describe_failures(store: Store, job: Job, view: int, why: str) -> str:
         "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "
         f"What succeeded is kept unless the script or the inputs change. Every failure: batchinfer jobs show {job.name}"
     )
-    return "\n".join(lines)
+    return ErrorBudgetSpent("\n".join(lines), of_the_script)
 
 
 def _error_lines(store: Store, job: Job, view: int) -> Iterator[dict[str, Any]]:

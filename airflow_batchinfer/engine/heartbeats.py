@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from airflow_batchinfer.errors import StorageError
+from airflow_batchinfer.errors import StorageError, UserError
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
@@ -44,6 +44,7 @@ class Heartbeat:
     pinned_at: float = 0.0
     ended: bool = False
     failure: str = ""
+    failure_of_the_script: str = ""
     at: float = 0.0
 
     def to_json(self) -> bytes:
@@ -88,11 +89,14 @@ def read_heartbeat(store: Store, folder: JobFolder, node: str) -> Heartbeat | No
         return None
 
 
-def why_nodes_failed(store: Store, folder: JobFolder, pin: Pin) -> str | None:
-    """Why a node of this run could not go on and nobody else could, the last that said so; None if none did."""
+def why_nodes_failed(store: Store, folder: JobFolder, pin: Pin) -> UserError | None:
+    """Why a node of this run could not go on and nobody else could, as the last that said so said it; None if none did."""
     beats = (read_heartbeat(store, folder, node) for node in store.children(folder.nodes))
     failed = [beat for beat in beats if beat and beat.failure and (beat.run, beat.pinned_at) == (pin.path, pin.pinned_at)]
-    return max(failed, key=lambda beat: beat.at).failure if failed else None
+    if not failed:
+        return None
+    last = max(failed, key=lambda beat: beat.at)
+    return UserError(last.failure, last.failure_of_the_script)
 
 
 def process_is_gone(heartbeat: Heartbeat) -> bool:
@@ -182,9 +186,9 @@ class Pulse:
         """Let the others know with the next beat."""
         self._change(init_failures=count)
 
-    def say_failure(self, failure: str) -> None:
+    def say_failure(self, failure: UserError) -> None:
         """Let merge know, with the last beat, why this node could not go on and why nobody else could."""
-        self._change(failure=failure)
+        self._change(failure=failure.told, failure_of_the_script=failure.of_the_script)
 
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):

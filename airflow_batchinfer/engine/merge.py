@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from airflow_batchinfer.engine.blocks import read_logs
-from airflow_batchinfer.engine.failures import describe_failures
+from airflow_batchinfer.engine.failures import budget_spent
 from airflow_batchinfer.engine.files import publish_files
 from airflow_batchinfer.engine.heartbeats import why_nodes_failed
 from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.engine.records import Piece, final_pieces
-from airflow_batchinfer.errors import ErrorBudgetSpent, StorageError, UserError, WorkersUnavailable
+from airflow_batchinfer.errors import StorageError, UserError, WorkersUnavailable
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.spec import Job
@@ -121,7 +121,7 @@ class _Merge:
             if missing := len(mini_batches) - len(found):
                 told = f"{missing} of {len(mini_batches)} mini-batches of block {block} have no outcome"
                 if why := why_nodes_failed(self._store, self._folder, self._pin):
-                    raise UserError(f"{why}\n{told}")
+                    raise UserError(f"{why.told}\n{told}", why.of_the_script)
                 raise WorkersUnavailable(f"{told}: nodes were lost. Run it again to resume")
             self._nodes |= {record.node for record in log if record.pieces}
             with _Segments(self._store, self._folder) as segments:
@@ -143,7 +143,7 @@ class _Merge:
     def _judge(self) -> None:
         if why := self._pin.rules.thresholds.exceeded_at_the_end(self._counts):
             end_generation(self._store, self._job.name, Ending(self._pin.generation, self._counts))
-            raise ErrorBudgetSpent(describe_failures(self._store, self._job, self._pin.generation, why))
+            raise budget_spent(self._store, self._job, self._pin.generation, why)
 
     def _summary(self, rows: "_Digesting", rows_file: str | None) -> Summary:
         counts, pin = self._counts, self._pin

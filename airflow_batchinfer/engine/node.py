@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.coordinator import Coordinator, Report, Spent
-from airflow_batchinfer.engine.failures import describe_failures
+from airflow_batchinfer.engine.failures import budget_spent
 from airflow_batchinfer.engine.fetching import Fetcher
 from airflow_batchinfer.engine.files import FileUploads
 from airflow_batchinfer.engine.heartbeats import Pulse, Witness, own_heartbeat
@@ -26,7 +26,7 @@ from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.engine.staging import Stage, stage
 from airflow_batchinfer.engine.supervisor import Supervisor
 from airflow_batchinfer.environments import lock_gpus, visible_gpus
-from airflow_batchinfer.errors import ErrorBudgetSpent, UserError
+from airflow_batchinfer.errors import UserError
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.stored import end_generation, load_job, plan_prefix
@@ -87,7 +87,7 @@ class _Node:
         try:
             self._work_until_done(coordinator)
         except UserError as error:
-            self._pulse.say_failure(str(error))
+            self._pulse.say_failure(error)
             raise
         coordinator.tell(0)
 
@@ -98,7 +98,7 @@ class _Node:
         except Spent as spent:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             end_generation(self._workspace.store, self._job.name, Ending(self._pin.generation, None))
-            raise ErrorBudgetSpent(describe_failures(self._workspace.store, self._job, self._pin.generation, str(spent))) from spent
+            raise budget_spent(self._workspace.store, self._job, self._pin.generation, str(spent)) from spent
         except BaseException:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             raise

@@ -26,22 +26,12 @@ def told_to_airflow(*never_retried: type[TransientError], how_again: str = "") -
     """
     try:
         yield
-    except (UserError, TransientError) as error:
+    except UserError as error:
+        told = "\n".join(filter(None, (error.told, how_again)))
+        if error.of_the_script:
+            log.error("%s\n\n%s", error.of_the_script, told)  # noqa: TRY400 - the traceback that matters is the script's
         # A folder that storage does not give now is told as a wrong one, but it may be the right one in a minute.
-        is_final = isinstance(error, (UserError, *never_retried)) and not isinstance(error.__cause__, TransientError)
-        of_the_script, told = taken_apart(str(error))
-        if how_again and isinstance(error, UserError):
-            told = f"{told}\n{how_again}"
-        if of_the_script:
-            log.error("%s\n\n%s", of_the_script, told)  # noqa: TRY400 - the traceback that matters is the script's
-        raise (AirflowFailException if is_final else AirflowException)(told) from None
-
-
-def taken_apart(story: str) -> tuple[str, str]:
-    """What the script said, if the story tells that, and the rest: a line before it, if there is one, and the last paragraph."""
-    first, *others = story.split("\n\n")
-    if not others:
-        return "", story
-    if first.startswith("Traceback"):
-        return "\n\n".join([first, *others[:-1]]).rstrip(), others[-1]
-    return "\n\n".join(others[:-1]).rstrip(), f"{first}\n{others[-1]}"
+        may_work_later = isinstance(error.__cause__, TransientError)
+        raise (AirflowException if may_work_later else AirflowFailException)(told) from None
+    except TransientError as error:
+        raise (AirflowFailException if isinstance(error, never_retried) else AirflowException)(str(error)) from None

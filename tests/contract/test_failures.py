@@ -14,7 +14,7 @@ from airflow_batchinfer.errors import (
     UserError,
     WorkersUnavailable,
 )
-from airflow_batchinfer.operators.failures import HOW_AGAIN, taken_apart, told_to_airflow
+from airflow_batchinfer.operators.failures import HOW_AGAIN, told_to_airflow
 
 TRACEBACK = (
     'Traceback (most recent call last):\n  File "score.py", line 8, in run\nKeyError: 3\n\nDuring handling:\n\nTraceback ...\nValueError: x'
@@ -47,20 +47,7 @@ def test_a_workspace_that_cannot_be_used_because_storage_failed_is_tried_again()
 
 def test_the_script_s_own_traceback_comes_first_in_the_log_and_the_error_holds_the_rest(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.ERROR), pytest.raises(AirflowFailException) as told, told_to_airflow(how_again=HOW_AGAIN):
-        raise ErrorBudgetSpent(f"the job a-1 failed: 1 item failed\n\n{TRACEBACK}\n\nthis cost 1 item\nWhat to do: mend it")
+        raise ErrorBudgetSpent("the job a-1 failed: 1 item failed\nthis cost 1 item\nWhat to do: mend it", TRACEBACK)
     said = f"the job a-1 failed: 1 item failed\nthis cost 1 item\nWhat to do: mend it\n{HOW_AGAIN}"
     assert str(told.value) == said
     assert caplog.messages == [f"{TRACEBACK}\n\n{said}"]
-
-
-@pytest.mark.parametrize(
-    ("story", "of_the_script", "told"),
-    [
-        ("no files", "", "no files"),
-        ("2 things are wrong:\n- a\n- b", "", "2 things are wrong:\n- a\n- b"),
-        (f"{TRACEBACK}\n\ninit() failed 2 times", TRACEBACK, "init() failed 2 times"),
-        ("it failed\n\ntimed out\n\nmend it", "timed out", "it failed\nmend it"),
-    ],
-)
-def test_a_story_is_taken_apart_into_what_the_script_said_and_what_follows(story: str, of_the_script: str, told: str):
-    assert taken_apart(story) == (of_the_script, told)

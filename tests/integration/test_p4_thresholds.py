@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_batchinfer.errors import ErrorBudgetSpent, WorkersUnavailable
+from airflow_batchinfer.errors import ErrorBudgetSpent, UserError
 from airflow_batchinfer.planning.pin import Pin
 from tests.integration.lab import Lab, Program
 from tests.integration.leftovers import wait_until
@@ -42,11 +42,11 @@ def test_across_three_nodes_one_failure_more_than_allowed_aborts_them_all_within
         ended = node.wait(ABORT_SECONDS)
         assert ended.code == 1
         assert ended.stderr.splitlines()[-1].startswith("What to do: ")
-        assert "ErrorBudgetSpent: the job" in ended.stderr
+        assert "ErrorBudgetSpent: " in ended.stderr
         assert "more than error_threshold=5 allows" in ended.stderr
     assert time.monotonic() - too_many < ABORT_SECONDS
     assert len(lab.calls) < count / 2
-    with pytest.raises(WorkersUnavailable, match="have no outcome"):
+    with pytest.raises(UserError, match=r"more than error_threshold=5 allows[\s\S]*have no outcome"):
         lab.merge(pin)
     assert not (lab.output / "parallel_run_step.txt").exists()
 
@@ -107,8 +107,8 @@ def test_the_last_lines_tell_the_commonest_failure_its_cost_and_what_to_do(lab: 
     assert "first " in cost
     assert remedy.startswith("What to do: mend the script or the items, or allow more failures")
     assert "batchinfer jobs show" in remedy
-    assert any('raises.py", line 8, in run' in line for line in lines[-8:-2])
-    assert "ValueError: poison among 4 items" in lines[-4:-2]
+    assert any('raises.py", line 8, in run' in line for line in lines[-9:-3])
+    assert lines[-5:-3] == ["ValueError: poison among 4 items", ""]
     assert not any(line.startswith("  File") and "airflow_batchinfer" in line for line in lines)
 
 

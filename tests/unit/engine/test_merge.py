@@ -284,7 +284,7 @@ def test_a_stream_that_breaks_off_is_begun_again_a_few_times(desk: Desk, times: 
 # Why outcomes are missing.
 
 
-def fail(desk: Desk, reason: str, *, node: str = "failed", pin: Pin | None = None) -> None:
+def fail(desk: Desk, reason: UserError, *, node: str = "failed", pin: Pin | None = None) -> None:
     """A node of a run says why it could not go on, and ends."""
     with Pulse(desk.workspace.store, desk.folder, own_heartbeat(node, pin or desk.pin, 0, 1)) as pulse:
         pulse.say_failure(reason)
@@ -292,7 +292,7 @@ def fail(desk: Desk, reason: str, *, node: str = "failed", pin: Pin | None = Non
 
 def test_after_a_node_that_could_not_go_on_merge_fails_with_that_node_s_reason_first(desk: Desk):
     desk.commit({number: ok(number) for number in ROWS if number != 4})
-    fail(desk, "Traceback\nValueError: no model\nthe script's init() failed 3 times")
+    fail(desk, UserError("the script's init() failed 3 times", "Traceback\nValueError: no model"))
     with pytest.raises(UserError) as raised:
         merge(desk.workspace, desk.pin)
     assert str(raised.value).startswith("Traceback\nValueError: no model")
@@ -312,13 +312,13 @@ def test_a_node_that_was_lost_without_a_word_makes_it_worth_trying_again(desk: D
 @pytest.mark.parametrize("other", [{"path": "pins/another.json"}, {"pinned_at": 1.0}], ids=["another run", "before it was cleared"])
 def test_the_reason_of_another_run_is_not_this_run_s(desk: Desk, other: dict[str, object]):
     desk.commit({number: ok(number) for number in ROWS if number != 4})
-    fail(desk, "of theirs", pin=replace(desk.pin, **other))  # type: ignore[arg-type]
+    fail(desk, UserError("of theirs"), pin=replace(desk.pin, **other))  # type: ignore[arg-type]
     with pytest.raises(WorkersUnavailable):
         merge(desk.workspace, desk.pin)
 
 
 def test_where_others_did_the_rest_a_node_that_failed_costs_nothing(desk: Desk):
-    fail(desk, "this machine lacks a library")
+    fail(desk, UserError("this machine lacks a library"))
     desk.commit({number: ok(number) for number in ROWS})
     assert merge(desk.workspace, desk.pin).rows == 7
 
