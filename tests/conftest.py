@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Airflow reads these when it is imported, which any test may do first: a user's own home is neither read nor written.
@@ -18,3 +19,12 @@ settings.register_profile("steady", derandomize=True, deadline=None, database=No
 settings.load_profile("steady")
 
 pytest_plugins = ["tests.trained"]
+
+SHARED_BY_A_SESSION = {"airflow", "trained"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests run in several processes (make test); those that share what is costly to start run in one of them."""
+    for item in items:
+        if SHARED_BY_A_SESSION & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("airflow"))

@@ -1,4 +1,4 @@
-"""The program below which all of a standalone Airflow runs: `components.py LAUNCHER HOME LOG_SERVER_PORT`, started by standalone.py only.
+"""The program below which all of a standalone Airflow runs: `components.py LAUNCHER HOME LOG_PORT TASKS_PORT`, started by standalone.py.
 
 A keeper stands at its top, as above a scoring worker: when the launcher dies, however it dies, nobody below is left. Below
 it Airflow is imported once, the database is brought up to date, and each component is a fork of that: on two cores this is
@@ -21,8 +21,11 @@ from airflow_batchinfer.worker.keeper import keep_child
 
 # Each is `python -m ...`. The servers of task logs that the scheduler and the triggerer would start listen on every network,
 # so one that listens here only takes their place.
+# Tasks have an API server of their own. One for them and for people writes to SQLite in its event loop when somebody triggers
+# a run, waits there for a task's request that cannot finish without the loop, and after five seconds one of them has failed.
 COMPONENTS = {
-    "api-server": ("airflow", "api-server"),
+    "api-server": ("airflow", "api-server", "--apps", "core"),
+    "tasks-api-server": ("airflow", "api-server", "--apps", "execution", "--port"),
     "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
     "dag-processor": ("airflow", "dag-processor"),
     "triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
@@ -39,12 +42,13 @@ COMPONENTS = {
 
 
 def main() -> int:
-    launcher, home, log_server_port = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    launcher, home = int(sys.argv[1]), sys.argv[2]
+    ports = {"log-server": sys.argv[3], "tasks-api-server": sys.argv[4]}
     keep_child(launcher, (), os.open(os.devnull, os.O_RDONLY))
     load_airflow()
     components = {}
     for name, command in COMPONENTS.items():
-        arguments = (*command, log_server_port) if name == "log-server" else command
+        arguments = (*command, ports[name]) if name in ports else command
         components[start(name, arguments, os.path.join(home, "logs", f"{name}.log"))] = name
     if wait_for_an_end(components):
         return 1
@@ -56,6 +60,7 @@ def load_airflow() -> None:
     """Import what the components share, and make or update the database while nobody else uses it."""
     import uvicorn  # noqa: F401
     from airflow import settings
+    from airflow.api_fastapi import app  # noqa: F401
     from airflow.cli import cli_parser  # noqa: F401
     from airflow.cli.commands import api_server_command, dag_processor_command, scheduler_command, triggerer_command  # noqa: F401
     from airflow.utils import db

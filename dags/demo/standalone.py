@@ -48,7 +48,7 @@ load_examples = False
 fernet_key = {fernet_key}
 # The form of a connection has a button that tries it.
 test_connection = Enabled
-execution_api_server_url = http://{host}:{port}/execution/
+execution_api_server_url = http://{host}:{tasks_port}/execution/
 # Tasks call their machine 127.0.0.1: their logs are asked for there, and no name server is needed.
 hostname_callable = urllib.request.localhost
 simple_auth_manager_users = {user}:admin
@@ -123,6 +123,7 @@ class Standalone:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = datetime.now(UTC)
         self._is_healthy = False
+        self._tasks_port = 0
 
     @property
     def url(self) -> str:
@@ -168,11 +169,12 @@ class Standalone:
         self.port = free_port(self.port)
         self.logs.mkdir(parents=True, exist_ok=True)
         self._take_the_home()
-        log_server_port = free_port()
+        log_port, self._tasks_port = free_port(), free_port()
         self.login = Login(USER, self._password())
-        self._write_configuration(log_server_port)
+        self._write_configuration(log_port)
         self._started = datetime.now(UTC)
-        program = [sys.executable, str(Path(__file__).with_name("components.py")), str(os.getpid()), str(self.home), str(log_server_port)]
+        ours = [str(Path(__file__).with_name("components.py")), str(os.getpid()), str(self.home)]
+        program = [sys.executable, *ours, str(log_port), str(self._tasks_port)]
         with (self.logs / "start.log").open("ab") as output:
             self._process = subprocess.Popen(
                 program, stdin=subprocess.PIPE, stdout=output, stderr=output, env=self.environment, cwd=self.home, start_new_session=True
@@ -240,6 +242,8 @@ class Standalone:
         try:
             with _OPENER.open(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
                 health = json.load(answer)
+            # It makes itself ready with the first request, which takes seconds: whether it listens is enough.
+            socket.create_connection((HOST, self._tasks_port), timeout=5).close()
         except (OSError, ValueError):
             return ["api_server"]
         return [name for name in COMPONENTS if not self._is_well(health[name], f"latest_{name}_heartbeat")]
@@ -259,7 +263,7 @@ class Standalone:
     def _passwords_file(self) -> Path:
         return self.home / "passwords.json"
 
-    def _write_configuration(self, log_server_port: int) -> None:
+    def _write_configuration(self, log_port: int) -> None:
         file = self.home / "airflow.cfg"
         before = configparser.ConfigParser(interpolation=None)
         before.read(file)
@@ -268,7 +272,8 @@ class Standalone:
             "passwords_file": str(self._passwords_file).replace("%", "%%"),
             "host": HOST,
             "port": self.port,
-            "log_server_port": log_server_port,
+            "log_server_port": log_port,
+            "tasks_port": self._tasks_port,
             "user": USER,
             "parallelism": self._parallelism,
             "refresh_seconds": self._refresh_seconds,
