@@ -3,7 +3,7 @@
 `make demo` runs this DAG. Its paths count from the workspace, the script's from this file's folder.
 """
 
-from airflow.sdk import DAG, ObjectStoragePath, Param, task
+from airflow.sdk import DAG, Param, task
 
 from airflow_batchinfer import ComputeTarget, FileDataset, ParallelRunConfig, ParallelRunOperator, RegisterModel
 
@@ -44,7 +44,9 @@ with DAG(
         """The path of the result is the step's output."""
         import pandas as pd
 
-        with ObjectStoragePath(predictions).open() as rows:  # wherever the workspace lies
+        from airflow_batchinfer.hooks.storage import open_file
+
+        with open_file(predictions) as rows:  # wherever the workspace lies
             table = pd.read_csv(rows, sep=": ", names=["file", "digit"], engine="python")
         return {str(digit): int(files) for digit, files in table["digit"].value_counts().items()}
 

@@ -8,7 +8,7 @@ Within the budget the run succeeds. What failed, and why, then stands in `_error
 
 import json
 
-from airflow.sdk import DAG, ObjectStoragePath, Param, task
+from airflow.sdk import DAG, Param, task
 
 from airflow_batchinfer import ParallelRunConfig, ParallelRunOperator
 
@@ -29,9 +29,10 @@ with DAG("error_budget", schedule=None, doc_md=__doc__, params={"error_threshold
     @task
     def tell_what_failed(predictions: str, summary: dict) -> list[str]:
         """What a person should look at in the morning."""
+        from airflow_batchinfer.hooks.storage import open_file
+
         print(f"{summary['items_failed']} of {summary['items']} images failed")
-        errors = ObjectStoragePath(predictions).parent / "_errors.jsonl"
-        with errors.open() as lines:
+        with open_file(f"{predictions.rpartition('/')[0]}/_errors.jsonl") as lines:
             return [f"{error['items'][0]}: {error['reason']}" for error in map(json.loads, lines)]
 
     tell_what_failed(score.output, score.output["summary"])

@@ -5,7 +5,7 @@ A step updates an asset when its result is there. The event says what came of it
 
 from collections import Counter
 
-from airflow.sdk import DAG, Asset, ObjectStoragePath, task
+from airflow.sdk import DAG, Asset, task
 
 from airflow_batchinfer import ParallelRunConfig, ParallelRunOperator
 
@@ -27,10 +27,12 @@ with DAG("report_on_digits", schedule=[scored_digits], catchup=False, doc_md=__d
         """Read what was scored, wherever it lies."""
         import pandas as pd
 
+        from airflow_batchinfer.hooks.storage import open_file
+
         counts: Counter[str] = Counter()
         for event in triggering_asset_events[scored_digits]:
             print(f"{event.extra['rows']} rows by {', '.join(event.extra['models'])} in {event.extra['output']}")
-            with ObjectStoragePath(event.extra["output"]).open() as rows:
+            with open_file(event.extra["output"]) as rows:
                 table = pd.read_csv(rows, sep=": ", names=["file", "digit"], engine="python")
             counts.update(table["digit"].astype(str))
         return dict(counts)

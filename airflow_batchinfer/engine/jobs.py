@@ -10,7 +10,7 @@ from airflow_batchinfer.engine.heartbeats import Heartbeat, process_is_gone, rea
 from airflow_batchinfer.errors import ConflictError, NotFoundError
 from airflow_batchinfer.planning.choice import Existing
 from airflow_batchinfer.planning.spec import Job
-from airflow_batchinfer.planning.stored import delete_job_folder, endings, is_deleted, load_job
+from airflow_batchinfer.planning.stored import delete_job_folder, endings, is_deleted, last_pins, load_job
 from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder, Workspace
@@ -87,15 +87,19 @@ def delete_job(workspace: Workspace, name: str) -> None:
 
 
 def prune_jobs(workspace: Workspace, older_than_seconds: float) -> Iterator[str]:
-    """Remove the jobs on which nobody has done anything for so long; give their names. Also what a deletion left that broke off."""
+    """Remove the jobs on which nobody has done anything for so long; give their names. Also what a deletion left that broke off.
+
+    To ask for a job is doing something: a run that was planned may wait for a slot, and one that is reused writes no heartbeat.
+    """
     limit = time.time() - older_than_seconds
+    asked_at = last_pins(workspace.store)
     for name in workspace.store.children("jobs"):
         try:
             status = job_status(workspace, name)
         except NotFoundError:
             _finish_deleting(workspace.store, name)
             continue
-        if not status.alive and status.last_active < limit:
+        if not status.alive and max(status.last_active, asked_at.get(name, 0.0)) < limit:
             delete_job_folder(workspace.store, name)
             yield name
 

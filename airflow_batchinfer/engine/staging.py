@@ -21,6 +21,7 @@ from airflow_batchinfer.engine.worker_process import Launch
 from airflow_batchinfer.environments import Interpreter
 from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.planning.config import Rules
+from airflow_batchinfer.planning.planner import digests_of, listing_digest
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
 from airflow_batchinfer.registry import ModelRegistry
@@ -89,7 +90,8 @@ class Stage:
 
 
 def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environment_variables: Mapping[str, str]) -> Stage:
-    """Bring a job's material to this machine."""
+    """Bring a job's material to this machine, if it is still as it was planned."""
+    _require_unchanged(job, environment_variables)
     with zipfile.ZipFile(io.BytesIO(workspace.store.read(source_file(job)))) as archive:
         archive.extractall(folder / "source")  # our own archive, whose names are relative
     registry = ModelRegistry(workspace)
@@ -104,6 +106,23 @@ def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environmen
         side_inputs={name: _bring(url, folder / "side_inputs" / name) for name, url, _ in job.spec.side_inputs},
         environment_variables=environment_variables,
     )
+
+
+def _require_unchanged(job: Job, environment_variables: Mapping[str, str]) -> None:
+    """The fingerprint says what the rows were made with; others would be made with something else."""
+    now = dict(digests_of(environment_variables))
+    faults = [
+        f"the environment variable {name} has another value than when the job was planned"
+        for name, digest in job.spec.environment_variables
+        if now.get(name) != digest
+    ]
+    faults += [
+        f"the side input {name}={url} has changed since the job was planned"
+        for name, url, digest in job.spec.side_inputs
+        if listing_digest(name, url) != digest
+    ]
+    if faults:
+        raise ConfigError([f"{fault}: plan again to score with what is there now" for fault in faults])
 
 
 def _bring(url: str, place: Path) -> str:

@@ -1,5 +1,6 @@
 """WorkspaceHook: the workspace that a connection of type `batchinfer` names, or a folder under AIRFLOW_HOME where there is none."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from airflow_batchinfer.errors import BatchInferError, ConfigError
 from airflow_batchinfer.hooks.storage import use_airflow_connections
 from airflow_batchinfer.storage import is_local, split_connection, with_connection
 from airflow_batchinfer.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 DEFAULT_CONNECTION = "batchinfer_default"
 FOLDER = "batchinfer"
@@ -47,9 +50,7 @@ class WorkspaceHook(BaseHook):
 
 def open_workspace(url: str | None = None, conn_id: str | None = None) -> Workspace:
     """The workspace at a URL, or else at what a connection says."""
-    root = workspace_url(url, conn_id)
-    use_airflow_connections()
-    return Workspace.at(root)
+    return Workspace.at(workspace_url(url, conn_id))
 
 
 def workspace_url(url: str | None = None, conn_id: str | None = None) -> str:
@@ -66,7 +67,9 @@ def _root_of(conn_id: str) -> str:
     except AirflowNotFoundException as error:
         if conn_id != DEFAULT_CONNECTION:
             raise ConfigError(f"there is no connection {conn_id!r} in Airflow: add one of type batchinfer, or name another") from error
-        return str(_airflow_home() / FOLDER)
+        home = str(_airflow_home() / FOLDER)
+        log.info("Airflow has no connection %s, so the workspace is %s, which only tasks of this machine share", conn_id, home)
+        return home
     root, storage = connection.extra_dejson.get("root"), connection.extra_dejson.get("storage_conn_id")
     if connection.conn_type != WorkspaceHook.conn_type or not (root and isinstance(root, str)):
         raise ConfigError(f"the connection {conn_id!r} names no workspace: its type must be batchinfer, and its workspace root a folder")

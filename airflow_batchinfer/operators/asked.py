@@ -4,6 +4,7 @@ Airflow renders no objects: a frozen one fails, a mutable one keeps the first ru
 one makes no dependency. The values of environment variables are in no template field, since Airflow stores those.
 """
 
+import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_batchinfer.datasets.file_dataset import FileDataset, KnownLater, is_reference
+from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
 from airflow_batchinfer.planning.source import locate
@@ -20,7 +22,7 @@ Plain = dict[str, Any]
 _NOT_RENDERED = ("environment_variables", "compute_target")
 _NOTHING = (None, "", "None")
 # A side input is a folder of this name on the nodes.
-_NAME = re.compile(r"\w[\w.-]*")
+_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _plain_input(each: object) -> Plain:
         return each.as_plain()
     if isinstance(each, str | KnownLater):
         return FileDataset.from_files(each).as_plain()
-    raise ConfigError(f"inputs: {each!r} is no dataset, path or output of a task")
+    raise ConfigError(f"inputs: a {type(each).__name__} is no dataset, path or output of a task")
 
 
 def plain_models(models: Sequence[object]) -> list[object]:
@@ -106,8 +108,10 @@ def _texts(name: str, values: Iterable[object]) -> list[object]:
 
 
 def _output_of(each: object) -> object:
-    """An operator or a step stands for its output."""
-    return each if isinstance(each, str | Path) or is_template(each) else getattr(each, "output", each)
+    """An operator or a step stands for its output, and a Path for its text."""
+    if isinstance(each, Path):
+        return str(each)
+    return each if isinstance(each, str) or is_template(each) else getattr(each, "output", each)
 
 
 def _can_be_rendered(value: object) -> bool:
@@ -118,15 +122,21 @@ def anchored(path: str, folder: str) -> str:
     """A path that is relative, below a folder; URLs, absolute paths and references to datasets as they are."""
     if "://" in path or path.startswith(("/", "~")) or is_reference(path):
         return path
-    return f"{folder.rstrip('/')}/{path}"
+    above = glob.escape(folder) if GLOB_CHARACTERS.search(path) else folder
+    return f"{above.rstrip('/')}/{path}"
 
 
 def inputs_of(rendered: Sequence[Plain], folder: str) -> list[FileDataset]:
     """The datasets of a run, their relative paths below the workspace."""
     if not all(path for plain in rendered for path in plain["paths"]):
         raise ConfigError("inputs: a template gave no path; say in the trigger form which input to score")
-    datasets = [FileDataset.from_plain(plain) for plain in rendered]
+    datasets = [FileDataset.from_plain({**plain, "paths": [_as_text(path) for path in plain["paths"]]}) for plain in rendered]
     return [replace(dataset, paths=tuple(anchored(path, folder) for path in dataset.paths)) for dataset in datasets]
+
+
+def _as_text(path: object) -> object:
+    """Where templates give Python's own values, a folder that is called 20260101 comes as a number."""
+    return str(path) if isinstance(path, int | float) else path
 
 
 def in_dag_folder(config: ParallelRunConfig, folder: Path) -> ParallelRunConfig:
@@ -142,6 +152,16 @@ def check_source(config: ParallelRunConfig, dag_folder: Path) -> None:
         return
     placed = in_dag_folder(config, dag_folder)
     locate(placed.entry_script, placed.source_directory)
+
+
+def check_workspace(url: object, conn_id: object) -> None:
+    """Raise if both are given, or if what is given cannot be the same place for every task."""
+    if url and conn_id:
+        raise ConfigError(f"workspace={url!r} and workspace_conn_id={conn_id!r} are given both: give one of them")
+    if is_template(conn_id):
+        raise ConfigError(f"workspace_conn_id={conn_id!r} is no template: give the connection's name, or a template as workspace")
+    if isinstance(url, str) and url and not is_template(url) and "://" not in url and not url.startswith(("/", "~")):
+        raise ConfigError(f"workspace={url!r} must be a URL or an absolute path, since every worker of Airflow has its own folders")
 
 
 def check_node_count(node_count: object) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_batchinfer.errors import TransientError, UserError
+from airflow_batchinfer.errors import ConfigError, ConflictError, NotFoundError, TransientError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +22,13 @@ def told_to_airflow(*never_retried: type[TransientError], how_again: str = "") -
     """Turn our errors into Airflow's.
 
     :param never_retried: What no retry of this very task can mend, though another task's may.
-    :param how_again: What to do in Airflow when what someone must change is changed.
+    :param how_again: What to do in Airflow when the script, its items or the thresholds are changed.
     """
     try:
         yield
     except UserError as error:
-        told = "\n".join(filter(None, (error.told, how_again)))
+        is_ours = not isinstance(error, (ConfigError, NotFoundError, ConflictError))
+        told = "\n".join(filter(None, (error.told, how_again if is_ours else "")))
         if error.of_the_script:
             log.error("%s\n\n%s", error.of_the_script, told)  # noqa: TRY400 - the traceback that matters is the script's
         # A folder that storage does not give now is told as a wrong one, but it may be the right one in a minute.

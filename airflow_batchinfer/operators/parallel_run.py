@@ -16,6 +16,7 @@ from airflow_batchinfer.operators.asked import (
     Unstored,
     check_node_count,
     check_source,
+    check_workspace,
     plain_arguments,
     plain_config,
     plain_inputs,
@@ -79,7 +80,7 @@ class ParallelRunOperator(TaskGroup):
         faults.attempt(lambda: _check_place(self))
         faults.attempt(lambda: check_node_count(config.node_count))
         faults.attempt(lambda: check_source(config, Path(self.dag.folder)))
-        faults.attempt(lambda: _check_workspace(workspace, workspace_conn_id))
+        faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
         asked = {
             "config": plain_config(config),
             "inputs": faults.attempt(lambda: plain_inputs(inputs)),
@@ -89,18 +90,14 @@ class ParallelRunOperator(TaskGroup):
             "output_dir": faults.attempt(lambda: plain_output_dir(output_dir)),
             "allow_reuse": faults.attempt(lambda: _flag("allow_reuse", allow_reuse)),
             "allow_empty": faults.attempt(lambda: _flag("allow_empty", allow_empty)),
+            "workspace": workspace,
+            "workspace_conn_id": workspace_conn_id,
         }
         variables = faults.attempt(lambda: _unstored(config))
         routed = faults.attempt(lambda: route(airflow_arguments, config.compute_target, default_args))
         faults.raise_any()
         result = asset if isinstance(asset, Asset) else Asset(asset or f"{self.dag.dag_id}.{self.group_id}")
-        of_the_step = {
-            "step": self.group_id,
-            "workspace": workspace,
-            "workspace_conn_id": workspace_conn_id,
-            "environment_variables": variables,
-            "dag": self.dag,
-        }
+        of_the_step = {"step": self.group_id, "environment_variables": variables, "dag": self.dag}
         self.merge = self._add_tasks(asked, of_the_step, routed, result)
 
     def _add_tasks(self, asked: _Words, of_the_step: _Words, routed: tuple[_Words, _Words, _Words], result: Asset) -> Merge:
@@ -136,11 +133,6 @@ def _check_place(group: TaskGroup) -> None:
                 "itself mapped: give all inputs to one ParallelRunOperator, or make one for each in a Python loop"
             )
         above = above.parent_group
-
-
-def _check_workspace(url: str | None, conn_id: str | None) -> None:
-    if url and conn_id:
-        raise ConfigError(f"workspace={url!r} and workspace_conn_id={conn_id!r} are given both: give one of them")
 
 
 def _flag(name: str, value: object) -> bool:

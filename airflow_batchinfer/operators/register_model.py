@@ -5,6 +5,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
+from airflow_batchinfer.operators.asked import anchored, check_workspace
 from airflow_batchinfer.operators.failures import told_to_airflow
 
 
@@ -39,6 +40,7 @@ class RegisterModel(BaseOperator):
         **airflow_arguments: Any,  # noqa: ANN401 - Airflow's own
     ) -> None:
         super().__init__(**airflow_arguments)
+        check_workspace(workspace, workspace_conn_id)
         self.model_name = model_name
         self.model_path = model_path
         self.tags = dict(tags or {})
@@ -52,7 +54,6 @@ class RegisterModel(BaseOperator):
         """Register."""
         del context
         from airflow_batchinfer.hooks.workspace import open_workspace
-        from airflow_batchinfer.operators.asked import anchored
         from airflow_batchinfer.registry import ModelRegistry
 
         with told_to_airflow():

@@ -4,7 +4,7 @@ They find each other by the run's pin in the workspace, whose path is made of th
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,37 +24,34 @@ if TYPE_CHECKING:
     from airflow_batchinfer.workspace import Workspace
 
 
+WORKSPACE = "workspace"
 # Airflow masks nothing shorter, and warns of it as if it were a secret.
 MASKED_CHARACTERS = 5
 
 
 class _StepTask(BaseOperator):
-    """What the three have in common: a step, and the workspace where its pin lies."""
+    """What the three have in common: a step, and environment variables that Airflow must not store."""
 
-    def __init__(self, *, step: str, workspace: str | None = None, workspace_conn_id: str | None = None, **airflow_arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
+    def __init__(self, *, step: str, environment_variables: Unstored, **airflow_arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
         super().__init__(**airflow_arguments)
         self.step = step
-        self.workspace = workspace
-        self.workspace_conn_id = workspace_conn_id
+        self.environment_variables = environment_variables
 
-    def open_workspace(self) -> "Workspace":
-        """The workspace of this step."""
+    def planned(self, context: Context) -> "tuple[Workspace, Pin]":
+        """The workspace that plan found, and what this run asked for. Were it looked up again, it could be another one now."""
         from airflow_batchinfer.hooks.workspace import open_workspace
-
-        return open_workspace(self.workspace, self.workspace_conn_id)
-
-    def load_pin(self, workspace: "Workspace", context: Context) -> "Pin":
-        """What this run asked for."""
         from airflow_batchinfer.planning.stored import load_pin
         from airflow_batchinfer.workspace import pin_file
 
-        return load_pin(workspace, pin_file(context["dag"].dag_id, context["run_id"], self.step))
+        workspace = open_workspace(context["ti"].xcom_pull(task_ids=f"{self.step}.plan", key=WORKSPACE))
+        return workspace, load_pin(workspace, pin_file(context["dag"].dag_id, context["run_id"], self.step))
 
-    def rendered(self, hidden: Unstored, context: Context) -> dict[str, str]:
-        """Values that are in no template field, since Airflow stores those; secret ones are masked in the log from now on."""
+    def rendered_variables(self, context: Context) -> dict[str, str]:
+        """The environment variables, which are in no template field; secret ones are masked in the log from now on."""
         from airflow.sdk.log import mask_secret
 
-        values = {name: str(value) for name, value in self.render_template(dict(hidden.values), context).items()}
+        hidden = dict(self.environment_variables.values)
+        values = {name: str(value) for name, value in self.render_template(hidden, context).items()}
         for name, value in values.items():
             if len(value) >= MASKED_CHARACTERS:
                 mask_secret(value, name)
@@ -76,9 +73,10 @@ class Plan(_StepTask):
         side_inputs: dict[str, object],
         arguments: list[object],
         output_dir: str | None,
-        environment_variables: Unstored,
         allow_reuse: bool,
         allow_empty: bool,
+        workspace: str | None,
+        workspace_conn_id: str | None,
         **task_arguments: Any,  # noqa: ANN401 - Airflow's own
     ) -> None:
         super().__init__(**task_arguments)
@@ -88,15 +86,19 @@ class Plan(_StepTask):
         self.side_inputs = side_inputs
         self.arguments = arguments
         self.output_dir = output_dir
-        self.environment_variables = environment_variables
         self.allow_reuse = allow_reuse
         self.allow_empty = allow_empty
+        self.workspace = workspace
+        self.workspace_conn_id = workspace_conn_id
 
     def execute(self, context: Context) -> list[dict[str, int]]:
         """Plan. The answer is never empty: merge would be skipped."""
+        from airflow_batchinfer.hooks.workspace import open_workspace, workspace_url
         from airflow_batchinfer.operators.planning import Asked, plan
 
         with told_to_airflow():
+            url = workspace_url(self.workspace, self.workspace_conn_id)
+            context["ti"].xcom_push(WORKSPACE, url)
             asked = Asked(
                 config=self.config,
                 inputs=self.inputs,
@@ -104,25 +106,23 @@ class Plan(_StepTask):
                 side_inputs=self.side_inputs,
                 arguments=self.arguments,
                 output_dir=self.output_dir,
-                environment_variables=self.rendered(self.environment_variables, context),
+                environment_variables=self.rendered_variables(context),
                 allow_reuse=self.allow_reuse,
                 allow_empty=self.allow_empty,
                 dag_folder=Path(context["dag"].folder),
                 run=(context["dag"].dag_id, context["run_id"], self.step),
             )
-            return [{"node": number} for number in range(plan(self.open_workspace(), asked))]
+            return [{"node": number} for number in range(plan(open_workspace(url), asked))]
 
 
 class Run(_StepTask):
     """Works on the job as one node of several, until every mini-batch has an outcome."""
 
-    template_fields: Sequence[str] = ("workspace",)
     ui_color = "#d2e3fc"
 
-    def __init__(self, *, node: dict[str, int], environment_variables: Unstored, **task_arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
+    def __init__(self, *, node: dict[str, int], **task_arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
         super().__init__(**task_arguments)
         self.node = node
-        self.environment_variables = environment_variables
         self._is_working = False
 
     def execute(self, context: Context) -> None:
@@ -131,13 +131,12 @@ class Run(_StepTask):
 
         instance = context["ti"]
         with told_to_airflow(how_again=HOW_AGAIN), self._stoppable(), self._told() as task_log:
-            workspace = self.open_workspace()
-            pin = self.load_pin(workspace, context)
+            workspace, pin = self.planned(context)
             if pin.reused:
                 self.log.info("Nothing that matters has changed: the job %s is reused, so there is nothing to do", pin.job)
                 return
             options = NodeOptions(
-                environment_variables=self.rendered(self.environment_variables, context),
+                environment_variables=self.rendered_variables(context),
                 map_index=max(0, instance.map_index or 0),
                 try_number=instance.try_number,
                 report=task_log.progress,
@@ -185,13 +184,11 @@ class Run(_StepTask):
 class Merge(_StepTask):
     """Judges the counts and publishes the result; its path is the step's output."""
 
-    template_fields: Sequence[str] = ("workspace",)
     ui_color = "#aecbfa"
 
-    def __init__(self, *, asset: Asset, environment_variables: Unstored, **task_arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
+    def __init__(self, *, asset: Asset, **task_arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
         super().__init__(**task_arguments)
         self.asset = asset
-        self.environment_variables = environment_variables
 
     def execute(self, context: Context) -> str:
         """Merge. No retry of this task brings back an outcome that no node gave."""
@@ -199,9 +196,9 @@ class Merge(_StepTask):
         from airflow_batchinfer.planning.stored import load_job
 
         with told_to_airflow(WorkersUnavailable, how_again=HOW_AGAIN):
-            self.rendered(self.environment_variables, context)  # a traceback that is told here may hold one of them
-            workspace = self.open_workspace()
-            pin = self.load_pin(workspace, context)
+            with suppress(Exception):  # for their masks only: a traceback that is told here may hold one of them
+                self.rendered_variables(context)
+            workspace, pin = self.planned(context)
             summary = merge(workspace, pin)
             models = [reference for reference, _ in load_job(workspace, pin.job).spec.models]
         self.log.info("%s", summary)

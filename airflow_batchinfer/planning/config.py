@@ -7,7 +7,7 @@ looked at when it is rendered (`require_rendered`).
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,19 +49,19 @@ class ParallelRunConfig:
     """How a step scores; see docs/reference.md for every argument."""
 
     entry_script: str
-    error_threshold: int
+    error_threshold: int | str
     output_action: str = "append_row"
     source_directory: str | None = None
     mini_batch_size: str | int | None = None
-    node_count: int = 1
-    process_count_per_node: int | None = None
-    run_invocation_timeout: float = 60
-    run_max_try: int = 3
-    allowed_failed_count: int | None = None
-    allowed_failed_percent: float | None = None
+    node_count: int | str = 1
+    process_count_per_node: int | str | None = None
+    run_invocation_timeout: float | str = 60
+    run_max_try: int | str = 3
+    allowed_failed_count: int | str | None = None
+    allowed_failed_percent: float | str | None = None
     append_row_file_name: str = DEFAULT_FILE_NAME
     logging_level: str = "INFO"
-    environment_variables: Mapping[str, str] | None = None
+    environment_variables: Mapping[str, str] | None = field(default=None, repr=False)
     description: str | None = None
     compute_target: ComputeTarget | None = None
 

@@ -24,7 +24,9 @@ _OF_AZURE = ("compute_target_name", "environment", "environment_name", "environm
 
 def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of known names that a file holds, and those given instead."""
-    stored = _mapping(path)
+    stored = dict(_mapping(path))
+    if isinstance(stored.get("compute_target"), str):  # as Azure's argument is called, of which its files keep the name only
+        stored["compute_target_name"] = stored.pop("compute_target")
     found = {name: value for name, value in stored.items() if name in known and value is not None} | dict(instead)
     if isinstance(target := found.get("compute_target"), Mapping):
         found["compute_target"] = _target(path, target)

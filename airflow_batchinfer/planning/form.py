@@ -75,8 +75,8 @@ def params_of(defaults: Mapping[str, Any]) -> dict[str, Param]:
 
 def _param(name: str, defaults: Mapping[str, Any]) -> Param:
     described = dict(_FIELDS[name])
-    default = defaults.get(name, described.pop("default", None))
-    described.pop("default", None)
+    ours = described.pop("default", None)
+    default = ours if defaults.get(name) is None else defaults[name]
     if name == "node_count":
         described["maximum"] = conf.getint("core", "max_map_length")
     if name == "mini_batch_size":

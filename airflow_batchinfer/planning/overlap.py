@@ -4,12 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fsspec.core import split_protocol
 from fsspec.utils import glob_translate
 
 from airflow_batchinfer.datasets import FileDataset
 from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
-from airflow_batchinfer.storage import is_local, local_path, split_connection
+from airflow_batchinfer.storage import comparable, is_local, local_path
 
 
 def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str], result_file: str) -> list[str]:
@@ -35,13 +34,12 @@ def _inside(folder: str, input_path: str, names: Sequence[str]) -> bool:
 
 
 def _comparable(url: str) -> str:
-    """A path whose links are followed as far as it exists, or a URL without its trailing slash."""
-    if is_local(url):
-        path = local_path(url)
-        fixed = path if path.exists() else Path(*_until_glob(path.parts))
-        return str(fixed.resolve() / path.relative_to(fixed)).rstrip("/")
-    protocol, path_there = split_protocol(split_connection(url)[1])
-    return f"{protocol}://{path_there}".rstrip("/")
+    """A path whose links are followed as far as it exists; a glob's, as far as it is none."""
+    path = local_path(url) if is_local(url) else None
+    if path is None or path.exists():
+        return comparable(url)
+    fixed = Path(*_until_glob(path.parts))
+    return str(fixed.resolve() / path.relative_to(fixed)).rstrip("/")
 
 
 def _until_glob(parts: tuple[str, ...]) -> list[str]:

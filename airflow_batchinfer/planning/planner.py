@@ -106,7 +106,7 @@ def _spec(request: Request, source: Source, inputs: str, side_inputs: tuple[tupl
         side_inputs=side_inputs,
         interpreter=request.interpreter,
         interpreter_digest=request.interpreter_digest,
-        environment_variables=tuple(sorted((name, _digest(value)) for name, value in (config.environment_variables or {}).items())),
+        environment_variables=digests_of(config.environment_variables or {}),
         appends_rows=config.appends_rows,
         append_row_file_name=config.append_row_file_name,
         to_csv=source.to_csv,
@@ -118,10 +118,11 @@ def _list_side_inputs(side_inputs: Mapping[str, str]) -> tuple[tuple[str, str, s
     if globs := [f"the side input {name}={url!r} is a glob: give a file or a folder" for name, url in side_inputs.items() if is_glob(url)]:
         raise ConfigError(globs)
     placed = {name: str(local_path(url)) if is_local(url) else url for name, url in side_inputs.items()}
-    return tuple((name, placed[name], _listing_digest(name, url)) for name, url in sorted(side_inputs.items()))
+    return tuple((name, placed[name], listing_digest(name, url)) for name, url in sorted(side_inputs.items()))
 
 
-def _listing_digest(name: str, url: str) -> str:
+def listing_digest(name: str, url: str) -> str:
+    """Of the files of a side input and their versions."""
     digest = hashlib.sha256()
     items = 0
     for item in list_items(FileDataset.from_files(url)):
@@ -130,6 +131,11 @@ def _listing_digest(name: str, url: str) -> str:
     if not items:
         raise ConfigError(f"the side input {name}={url!r} holds no files")
     return digest.hexdigest()
+
+
+def digests_of(environment_variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What is stored of environment variables."""
+    return tuple(sorted((name, _digest(value)) for name, value in environment_variables.items()))
 
 
 def _digest(text: str) -> str:

@@ -27,6 +27,15 @@ def load_pin(workspace: Workspace, path: str) -> Pin:
         raise NotFoundError(f"there is no {path} in the workspace {workspace.url}: is the workspace shared by all machines?") from error
 
 
+def last_pins(store: Store) -> dict[str, float]:
+    """When each job was last asked for."""
+    found: dict[str, float] = {}
+    for path in store.find("pins"):
+        pin = Pin.from_json(store.read(path))
+        found[pin.job] = max(found.get(pin.job, 0.0), pin.pinned_at)
+    return found
+
+
 def load_job(workspace: Workspace, name: str) -> Job:
     """The job of a name."""
     try:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     # Only a process of the server asks the database for connections, and an administrator's shell is one.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     use_airflow_connections()
-    if ENVIRONMENT_VARIABLE not in os.environ:
+    if ENVIRONMENT_VARIABLE not in os.environ and not any(word.split("=")[0] == "--workspace" for word in options.arguments):
         try:
             os.environ[ENVIRONMENT_VARIABLE] = workspace_url()
         except ConfigError as error:

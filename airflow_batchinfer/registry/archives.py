@@ -16,6 +16,7 @@ from airflow_batchinfer.registry.archive_members import PIECE_BYTES, SUFFIXES, B
 from airflow_batchinfer.registry.member_names import Tree, fault_of, inside, plain, shown
 from airflow_batchinfer.storage.local import explained
 
+_OTHER_SUFFIXES = (".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".7z", ".rar")
 MOST_LINKS_IN_A_ROW = 40  # as many as a kernel follows
 MOST_FAULTS = 20
 REMEDY = "Nothing of it was registered; pack it anew, or unpack it yourself and register the folder"
@@ -39,7 +40,9 @@ STANDARD = Limits()
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is unpacked."""
+    """Whether a file of this name is unpacked; one that looks packed otherwise is refused, since a script would find no model in it."""
+    if name.lower().endswith(_OTHER_SUFFIXES):
+        raise ConfigError(f"the model {name!r}: only .tar.gz, .tar and .zip are unpacked; pack it so, or register the folder")
     return name.lower().endswith(SUFFIXES)
 
 

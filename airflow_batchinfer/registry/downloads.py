@@ -17,7 +17,7 @@ from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError, UserError
 from airflow_batchinfer.registry.member_names import Tree, fault_of, shown
-from airflow_batchinfer.storage import insist, open_file_system
+from airflow_batchinfer.storage import insist, is_local, open_file_system, split_connection
 
 Answer = TypeVar("Answer")
 
@@ -48,14 +48,15 @@ def download(url: str, folder: Path) -> Path:
 
 
 def without_secrets(url: str) -> str:
-    """A URL as errors show it."""
-    if not _is_http(url):
+    """A URL as errors show it: without user, password and query. What stands before the @ of an object store is a name."""
+    if is_local(url) or split_connection(url)[0]:
         return url
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise ConfigError(f"the model path {url!r} is no URL: {error}") from error
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    shown_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return (shown_parts._replace(query="", fragment="") if _is_http(url) else shown_parts).geturl()
 
 
 def _is_http(url: str) -> bool:

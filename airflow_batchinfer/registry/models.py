@@ -14,10 +14,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from airflow_batchinfer.errors import ConfigError, Faults, StorageError
+from airflow_batchinfer.registry.downloads import without_secrets
 from airflow_batchinfer.registry.landing import landing
 from airflow_batchinfer.registry.numbered import NumberedRecords
 from airflow_batchinfer.registry.sources import Content, content_of, measured
-from airflow_batchinfer.storage import LocalStore, copy_file, copy_tree, is_local, local_path
+from airflow_batchinfer.storage import LocalStore, comparable, copy_file, copy_tree, local_path
 from airflow_batchinfer.workspace import Workspace
 
 
@@ -187,14 +188,14 @@ class ModelRegistry:
             )
 
     def _check_path(self, path: str) -> None:
-        """A folder that holds the workspace would be registered with all that was registered before."""
-        root = self._store.local_root
-        if root and is_local(path) and root.resolve().is_relative_to(local_path(path).resolve()):
-            raise ConfigError(f"the model path {path!r} holds the workspace {root}; give a folder of its own")
-        place = str(local_path(path).resolve()) if is_local(path) else path
-        own = f"{root.resolve() if root else self._store.url}/models"
-        if f"{place}/".startswith(f"{own}/"):
-            raise ConfigError(f"the model path {path!r} lies in {own}, where registered models are kept; put what you train elsewhere")
+        """What holds the workspace, or lies in it among the models, would be registered with all that was registered before."""
+        place, root = comparable(path), comparable(self._store.url)
+        if f"{root}/".startswith(f"{place}/"):
+            raise ConfigError(f"the model path {without_secrets(path)} holds the workspace {root}; give a folder of its own")
+        if f"{place}/".startswith(f"{root}/models/"):
+            raise ConfigError(
+                f"the model path {path} lies in {root}/models, where registered models are kept; put what you train elsewhere"
+            )
 
 
 def _record(name: str, version: int) -> str:

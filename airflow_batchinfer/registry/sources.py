@@ -37,7 +37,7 @@ def content_of(path: str) -> Iterator[Content]:
     told = without_secrets(path)
     with ExitStack() as stack:
         place = _existing(path) if is_local(path) else download(path, _temporary(stack))
-        if not (is_archive(place.name) and place.is_file()):
+        if not (place.is_file() and is_archive(place.name)):
             yield measured(place.parent, place.name, told)
             return
         unpacked = _temporary(stack)

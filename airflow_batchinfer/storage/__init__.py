@@ -9,7 +9,7 @@ the upload.
 from airflow_batchinfer.storage.connections import look_connections_up_with, split_connection, with_connection
 from airflow_batchinfer.storage.insisting import insist
 from airflow_batchinfer.storage.local import LocalStore
-from airflow_batchinfer.storage.opening import is_local, local_path, open_file_system, open_output, open_store
+from airflow_batchinfer.storage.opening import comparable, is_local, local_path, open_file_system, open_output, open_store
 from airflow_batchinfer.storage.probe import probe, probe_output
 from airflow_batchinfer.storage.remote import RemoteStore
 from airflow_batchinfer.storage.store import Store, copy_file, copy_tree
@@ -18,6 +18,7 @@ __all__ = [
     "LocalStore",
     "RemoteStore",
     "Store",
+    "comparable",
     "copy_file",
     "copy_tree",
     "insist",

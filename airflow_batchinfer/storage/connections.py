@@ -11,7 +11,7 @@ from airflow_batchinfer.errors import ConfigError
 
 # Elsewhere what stands before an @ has a meaning of its own: a user name, or in Azure's long form the container.
 _PROTOCOLS = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
-_AZURE_HOSTS = (".dfs.", ".blob.")
+_AZURE = frozenset({"abfs", "abfss", "az"})
 Options = Mapping[str, Any]
 Lookup = Callable[[str, str], Options]
 
@@ -42,8 +42,10 @@ def split_connection(url: str) -> tuple[str | None, str]:
     before, at, after = rest.partition("@")
     if not (separator and at) or protocol not in _PROTOCOLS or "/" in before:
         return None, url
-    if any(host in after.partition("/")[0] for host in _AZURE_HOSTS):
-        return None, url
+    if protocol in _AZURE and set(after.partition("/")[0]) & {".", ":"}:
+        return None, url  # container@account.dfs.core.windows.net
+    if ":" in before:
+        raise ConfigError(f"{protocol}://...@{after}: keys do not belong into a URL, which is logged; name a connection, or give none")
     return before, f"{protocol}://{after}"
 
 

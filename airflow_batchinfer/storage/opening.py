@@ -11,12 +11,14 @@ from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.storage.connections import options_of, split_connection
+from airflow_batchinfer.storage.insisting import storage_failed
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.remote import RemoteStore
 from airflow_batchinfer.storage.store import Store
 
 # pipe_file(mode="create") is one conditional request there, not a look and then a write.
 ATOMIC_PROTOCOLS = frozenset({"memory", "s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
+_SAME = {"s3a": "s3", "abfss": "abfs", "az": "abfs", "gcs": "gs"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "gs": "gcs", "gcs": "gcs"}
 
 
@@ -34,6 +36,14 @@ def local_path(url: str) -> Path:
     return Path(*path.parts[:last]).resolve().joinpath(*path.parts[last:])  # where `..` leads, only the file system knows
 
 
+def comparable(url: str) -> str:
+    """What two URLs of one place have in common: links followed, and neither connection nor trailing slash."""
+    if is_local(url):
+        return str(local_path(url).resolve()).rstrip("/")
+    protocol, path = split_protocol(split_connection(url)[1])
+    return f"{_SAME.get(protocol, protocol)}://{path}".rstrip("/")
+
+
 def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401 - fsspec's own
     """The file system behind a URL and the path on it, or an error that says what to install."""
     protocol = split_protocol(url)[0] or "file"
@@ -48,6 +58,8 @@ def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSyste
         raise ConfigError(f"{url}: no support for {protocol}:// is installed: {remedy} ({error})") from error
     except ValueError as error:
         raise ConfigError(f"{url}: {error}") from error
+    except OSError as error:
+        raise storage_failed(url, error) from error
     return fs, path
 
 

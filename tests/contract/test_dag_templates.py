@@ -112,7 +112,7 @@ def test_a_template_is_rendered_anew_for_each_run_in_one_process(desk: Desk):
         ours = plan.prepare_for_execution()
         context: Any = {"params": {"x": number}}
         ours.render_template_fields(context)
-        found.append((ours.config["node_count"], ours.inputs[0]["paths"], ours.rendered(ours.environment_variables, context)))
+        found.append((ours.config["node_count"], ours.inputs[0]["paths"], ours.rendered_variables(context)))
     assert found == [("3", ["in/3"], {"A": "3"}), ("4", ["in/4"], {"A": "4"})]
     assert plan.config["node_count"] == "{{ params.x }}"
 

@@ -12,7 +12,7 @@ from airflow_batchinfer.datasets import FileDataset
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.hooks.storage import use_airflow_connections
+from airflow_batchinfer.hooks.storage import open_file, use_airflow_connections
 from airflow_batchinfer.hooks.workspace import WorkspaceHook, open_workspace, workspace_url
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.plan import items_of, read_lines
@@ -237,7 +237,37 @@ def test_airflow_is_asked_for_a_connection_once_and_not_for_every_item(connect: 
     assert options("store", "s3://b/0")["key"] == "AKIA12345"
     monkeypatch.delenv("AIRFLOW_CONN_STORE")  # whoever asks again is told that there is none
     for number in range(1000):
-        assert options("store", f"s3://b/{number}")["key"] == "AKIA12345"
+        assert connections.options_of("store", f"s3://b/{number}")["key"] == "AKIA12345"
+
+
+def test_who_opens_the_workspace_again_gets_a_connection_as_it_is_now(connect: Connect):
+    connect("store", "aws", login="AKIA12345", password=SECRET)
+    assert options("store", "s3://b")["key"] == "AKIA12345"
+    connect("store", "aws", login="AKIA67890", password=SECRET)
+    assert options("store", "s3://b")["key"] == "AKIA67890"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"), [("s3://b", "role_arn"), ("az://c", "managed_identity_client_id"), ("gs://b", "impersonation_chain")]
+)
+def test_what_would_make_it_somebody_else_s_credentials_is_refused_and_not_left_out(connect: Connect, url: str, name: str):
+    connect("store", "aws", login="AKIA12345", extra={name: "another"})
+    with pytest.raises(ConfigError, match=f"its extra has {name}, which is not supported here"):
+        options("store", url)
+
+
+def test_an_endpoint_where_amazon_s_provider_keeps_it_now_is_found(connect: Connect):
+    connect("store", "aws", extra={"service_config": {"s3": {"endpoint_url": "http://minio:9000"}}, "profile_name": "night"})
+    assert options("store", "s3://b") == {"endpoint_url": "http://minio:9000", "profile": "night"}
+
+
+def test_the_result_of_a_step_is_read_wherever_it_lies(connect: Connect, s3: S3Server):
+    connect("store", "aws", login="test-key", password=SECRET, extra={"endpoint_url": s3.url, "region_name": "us-east-1"})
+    use_airflow_connections()
+    with open_output(f"s3://store@{BUCKET}/results").writer("rows.txt") as stream:
+        stream.write(b"a: 1\n")
+    with open_file(f"s3://store@{BUCKET}/results/rows.txt") as rows:
+        assert rows.read() == b"a: 1\n"
 
 
 def test_a_connection_that_was_missing_is_found_once_it_is_there(connect: Connect):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_batchinfer.engine.jobs import prune_jobs
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import score
 from tests.integration.lab import SCRIPTS, Lab, row_of
@@ -356,3 +357,37 @@ def test_a_script_edited_while_its_job_runs_does_not_change_the_job(lab: Lab):
     script.write_text("broken(")
     assert command.wait().code == 0
     assert lab.rows == rows
+
+
+def test_a_node_with_another_value_of_a_variable_than_planned_does_not_mix_its_rows_in(lab: Lab):
+    lab.many(2)
+    pin = lab.begin("names.py")
+    ended = lab.start_node(pin, environment_variables={**lab.variables, "STATE_DIR": "/elsewhere"}).wait()
+    assert ended.code == 1
+    assert_one_clear_error(ended.stderr, "the environment variable STATE_DIR has another value than when the job was planned")
+    assert lab.start_node(pin).wait().code == 0
+
+
+def test_a_side_input_that_changed_since_planned_is_named_and_no_row_is_made_with_it(lab: Lab):
+    lab.many(2)
+    labels = lab.root / "labels"
+    labels.mkdir()
+    (labels / "words.txt").write_text("one")
+    pin = lab.begin("names.py", side_inputs={"labels": str(labels)})
+    (labels / "words.txt").write_text("another")
+    ended = lab.start_node(pin).wait()
+    assert ended.code == 1
+    assert_one_clear_error(ended.stderr, f"the side input labels={labels} has changed since the job was planned: plan again")
+
+
+def test_a_job_that_a_run_has_asked_for_lately_is_not_pruned_though_nobody_works_on_it(lab: Lab):
+    lab.many(2)
+    lab.score("names.py")
+    (job,) = lab.jobs
+    for heartbeat in job.glob("nodes/*/heartbeat.json"):
+        heartbeat.write_text(json.dumps({**json.loads(heartbeat.read_text()), "at": 0.0}))
+    assert lab.begin("names.py").reused
+    assert list(prune_jobs(lab.workspace, 3600)) == []
+    for pin in Path(lab.workspace_url, "pins").rglob("*.json"):
+        pin.write_text(json.dumps({**json.loads(pin.read_text()), "pinned_at": 0.0}))
+    assert list(prune_jobs(lab.workspace, 3600)) == [job.name]

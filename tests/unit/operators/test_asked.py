@@ -148,7 +148,7 @@ def test_a_task_stands_for_its_output_wherever_one_may_be_named():
     assert plain_output_dir(task) is task.output
 
 
-@pytest.mark.parametrize("inputs", [[], (), None, 5, {"in"}, Path("in"), "", [""], ["in", None], [["in"]], b"in", FileDataset])
+@pytest.mark.parametrize("inputs", [[], (), None, 5, {"in"}, "", [""], ["in", None], [["in"]], b"in", FileDataset])
 def test_an_input_that_is_none_is_an_error_that_says_so(inputs: object):
     (fault, *_) = faults_of(plain_inputs, inputs)
     assert "input" in fault or "from_files" in fault
@@ -158,9 +158,9 @@ def test_models_are_text_or_outputs_of_tasks():
     later = Later()
     assert plain_models(["mnist", ("mnist:3"), TEMPLATE, later]) == ["mnist", "mnist:3", TEMPLATE, later]
     assert plain_models(()) == []
-    assert faults_of(plain_models, ["mnist", 3, Path("m")]) == (
+    assert faults_of(plain_models, ["mnist", 3, None]) == (
         "models: 3 is neither text nor the output of a task",
-        f"models: {Path('m')!r} is neither text nor the output of a task",
+        "models: None is neither text nor the output of a task",
     )
 
 
@@ -178,10 +178,28 @@ def test_a_side_input_s_name_is_a_name_since_it_is_a_folder_s_on_the_nodes(name:
 
 def test_arguments_become_text():
     assert plain_arguments(["--n", 3, 0.5, True, TEMPLATE]) == ["--n", "3", "0.5", "True", TEMPLATE]
-    assert faults_of(plain_arguments, ["--x", None, Path("y")]) == (
+    assert faults_of(plain_arguments, ["--x", None, b"y"]) == (
         "arguments: None is neither text nor the output of a task",
-        f"arguments: {Path('y')!r} is neither text nor the output of a task",
+        "arguments: b'y' is neither text nor the output of a task",
     )
+
+
+def test_a_path_is_its_text_wherever_one_may_be_given():
+    path = Path("a/b")
+    assert plain_inputs(path)[0]["paths"] == plain_inputs([path])[0]["paths"] == ["a/b"]
+    assert plain_models([path]) == plain_arguments([path]) == ["a/b"]
+    assert plain_side_inputs({"labels": path}) == {"labels": "a/b"}
+    assert plain_output_dir(path) == "a/b"
+
+
+def test_a_folder_that_is_called_by_a_number_may_come_as_one():
+    (dataset,) = inputs_of([{"kind": "files", "paths": [20260101], "start": 0}], "/ws")
+    assert dataset.paths == ("/ws/20260101",)
+
+
+def test_a_glob_below_a_workspace_whose_own_path_looks_like_one_means_only_its_own_part():
+    assert anchored("in/*", "/ws[1]") == "/ws[[]1]/in/*"
+    assert anchored("in/a", "/ws[1]") == "/ws[1]/in/a"
 
 
 @pytest.mark.parametrize("given", ["--labels", Later(), Task(), 5, {"a"}, iter(["a"])], ids=lambda given: type(given).__name__)
@@ -198,7 +216,7 @@ def test_side_inputs_that_are_no_dict_are_refused(given: object):
 def test_an_output_folder_is_text_the_output_of_a_task_or_nothing():
     later = Later()
     assert [plain_output_dir(each) for each in (None, "out", TEMPLATE, later)] == [None, "out", TEMPLATE, later]
-    assert "output_dir" in faults_of(plain_output_dir, Path("out"))[0]
+    assert "output_dir" in faults_of(plain_output_dir, 5)[0]
 
 
 # Places.

@@ -203,8 +203,9 @@ def test_a_compute_target_with_unknown_words_is_refused_with_the_file_s_name(tmp
     assert fault.startswith(f"{path}: compute_target")
 
 
-def test_a_compute_target_that_is_a_name_is_refused(tmp_path: Path):
-    assert faults_of(stored(tmp_path, compute_target="gpu-cluster")) == ("compute_target='gpu-cluster': give a ComputeTarget(...)",)
+def test_a_compute_target_that_is_a_name_is_a_cluster_of_azure_s_and_left_out(tmp_path: Path):
+    with pytest.warns(UserWarning, match="compute_target_name is Azure ML's and is left out"):
+        assert ParallelRunConfig.from_yaml(stored(tmp_path, compute_target="gpu-cluster")).compute_target is None
 
 
 def test_values_that_do_not_fit_are_refused_as_anywhere(tmp_path: Path):

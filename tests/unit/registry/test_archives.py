@@ -208,9 +208,15 @@ def test_what_is_an_archive_goes_by_its_name(name: str, tmp_path: Path):
     assert unpacked(archive) == {"a/b.txt": b"1", "c": b""}
 
 
-@pytest.mark.parametrize("name", ["zip", "m.zip.txt", "tar", "m.gz", "m.tar.xz", "m.keras", "m.7z"])
+@pytest.mark.parametrize("name", ["zip", "m.zip.txt", "tar", "m.gz", "m.keras"])
 def test_other_names_are_of_files(name: str):
     assert not is_archive(name)
+
+
+@pytest.mark.parametrize("name", ["m.tar.xz", "m.tar.bz2", "M.TBZ2", "m.7z"])
+def test_what_is_packed_in_another_way_is_refused_since_a_script_would_find_no_model_in_it(name: str):
+    with pytest.raises(ConfigError, match=r"only \.tar\.gz, \.tar and \.zip are unpacked"):
+        is_archive(name)
 
 
 def test_a_tar_file_that_lost_its_packing_on_its_way_is_read_and_the_other_way_round(tmp_path: Path):

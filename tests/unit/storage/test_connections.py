@@ -78,7 +78,7 @@ def test_an_at_sign_with_nothing_before_it_names_no_connection():
     assert (bool(connection), url) == (False, "s3://bucket/key")
 
 
-connection_names = st.text(st.characters(codec="ascii", exclude_characters="@/", categories=["L", "N", "P"]), min_size=1, max_size=12)
+connection_names = st.text(st.characters(codec="ascii", exclude_characters="@/:", categories=["L", "N", "P"]), min_size=1, max_size=12)
 keys = st.text(max_size=12)
 
 
@@ -88,6 +88,17 @@ def test_what_is_put_together_is_taken_apart_again(protocol: str, connection: st
     named = with_connection(connection, url)
     assert split_connection(named) == (connection, url)
     assert with_connection(*split_connection(named)) == named
+
+
+def test_keys_in_a_url_are_refused_and_not_told():
+    with pytest.raises(ConfigError, match="keys do not belong into a URL") as raised:
+        split_connection("s3://AKIA12345:secret@bucket/key")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["account.dfs.core.windows.net", "127.0.0.1:10000", "localhost:10000", "storage.example.org"])
+def test_azure_s_long_form_names_a_container_and_no_connection(host: str):
+    assert split_connection(f"abfs://container@{host}/a") == (None, f"abfs://container@{host}/a")
 
 
 def test_without_a_connection_a_url_stays_as_it_is():
