@@ -10,7 +10,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import million_files, mini_batch_cost, ray_data, steady_state, whole_command
+from benchmarks import (
+    airflow_overhead,
+    dag_import,
+    mapped_tasks,
+    million_files,
+    mini_batch_cost,
+    ray_data,
+    steady_state,
+    whole_command,
+)
 from benchmarks.effort import FULL, NORMAL, QUICK, Effort
 from benchmarks.report import Finding, in_markdown, keep, write_page
 
@@ -21,8 +30,11 @@ BENCHMARKS: dict[str, Callable[[Effort], Finding]] = {
     "S1": steady_state.measure,
     "S2": whole_command.measure,
     "S3": ray_data.measure,
+    "S4": mapped_tasks.measure,
+    "S5": airflow_overhead.measure,
     "S6": million_files.measure,
     "P7": mini_batch_cost.measure,
+    "P8": dag_import.measure,
 }
 
 

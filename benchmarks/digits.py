@@ -1,4 +1,4 @@
-"""Makes the images and the network that S1, S2 and S3 score: the same bytes every time.
+"""Makes the images and the network that S1 to S5 score: the same bytes every time.
 
 What the digits are does not matter to a stopwatch, so they are drawn from the default font with a
 little noise, which compresses about as MNIST does, and the network's weights are random.

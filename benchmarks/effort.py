@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -13,9 +13,13 @@ class Effort:
     images: int
     scored_images: int
     files: int
+    mapped_mini_batches: int
+    mapped_runs: int
     most_mini_batches: int
 
 
-QUICK = Effort(pairs=1, images=10_000, scored_images=60_000, files=100_000, most_mini_batches=10_000)
-NORMAL = Effort(pairs=5, images=60_000, scored_images=240_000, files=1_000_000, most_mini_batches=100_000)
-FULL = Effort(pairs=9, images=60_000, scored_images=240_000, files=1_000_000, most_mini_batches=1_000_000)
+QUICK = Effort(pairs=1, images=10_000, scored_images=60_000, files=100_000, mapped_mini_batches=4, mapped_runs=1, most_mini_batches=10_000)
+NORMAL = Effort(
+    pairs=5, images=60_000, scored_images=240_000, files=1_000_000, mapped_mini_batches=300, mapped_runs=1, most_mini_batches=100_000
+)
+FULL = replace(NORMAL, pairs=9, mapped_runs=3, most_mini_batches=1_000_000)

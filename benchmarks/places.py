@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENTRY_SCRIPTS = REPOSITORY / "benchmarks" / "entry_scripts"
 PROGRAMS = REPOSITORY / "benchmarks"
+DAGS = REPOSITORY / "benchmarks" / "dags"
+DAGS_TO_IMPORT = REPOSITORY / "benchmarks" / "dags_to_import"
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 BENCH = REPOSITORY / "build" / "bench"

@@ -11,7 +11,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.commands import Command, Finished, run_side_by_side
 from benchmarks.laps import Lap, read_workers
@@ -39,6 +39,13 @@ class Rows:
 
     count: int
     digest: int
+
+
+class HasRows(Protocol):
+    """A side's run, whatever else is known of it."""
+
+    @property
+    def rows(self) -> Rows: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def by_ray(scoring: Scoring, source: str) -> Scored:
         return _scored(_run([[*program, scoring.folder, str(scoring.mini_batch_size), output]], folder), folder, [output])
 
 
-def require_same_rows(runs: Sequence[Scored]) -> None:
+def require_same_rows(runs: Sequence[HasRows]) -> None:
     """A comparison of sides that computed different things would mean nothing."""
     if len({run.rows for run in runs}) > 1:
         raise ValueError(f"the sides wrote different rows: {[run.rows for run in runs]}")
@@ -105,10 +112,11 @@ def _require_all_scored(summary: dict[str, object]) -> None:
 
 def _scored(finished: Finished, folder: Path, outputs: Sequence[Path], planned_seconds: float | None = None) -> Scored:
     workers = read_workers(folder / "laps")
-    return Scored(finished.seconds, finished.peak_bytes, workers, _rows(outputs), planned_seconds)
+    return Scored(finished.seconds, finished.peak_bytes, workers, count_rows(outputs), planned_seconds)
 
 
-def _rows(outputs: Sequence[Path]) -> Rows:
+def count_rows(outputs: Sequence[Path]) -> Rows:
+    """The rows of all the files."""
     count = digest = 0
     for output in outputs:
         with output.open("rb") as lines:
