@@ -41,7 +41,7 @@ check: $(SYNCED)  ## lint, format, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(SYNCED)  ## every test that needs no system packages
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not slow and not bench and not services" tests
+	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services" tests
 
 test-services: $(SYNCED)  ## the tests that need a browser, which is installed when it is missing
 	@if ! command -v chromium >/dev/null; then \

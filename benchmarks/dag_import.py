@@ -33,7 +33,7 @@ class Parsed:
 def measure(effort: Effort) -> Finding:
     """Compare the two files of `benchmarks/dags_to_import`."""
     pairs = effort.pairs if effort.pairs == 1 else max(effort.pairs, LEAST_PAIRS)
-    runs = alternate(lambda: _parse("our_operators.py"), lambda: _parse("airflow_alone.py"), pairs)
+    runs = alternate(lambda: parse("our_operators.py"), lambda: parse("airflow_alone.py"), pairs)
     more = spread([ours.import_ms - theirs.import_ms for ours, theirs in runs])
     heavy = sorted({name for ours, _ in runs for name in ours.heavy})
     return Finding(
@@ -54,7 +54,8 @@ def measure(effort: Effort) -> Finding:
     )
 
 
-def _parse(name: str) -> Parsed:
+def parse(name: str) -> Parsed:
+    """What it costs to read one of the two files, in a fresh interpreter."""
     with fresh_folder() as folder:
         command = [sys.executable, PROGRAMS / "parse_dag.py", DAGS_TO_IMPORT / name, str(READINGS)]
         told = run_side_by_side([command], {"AIRFLOW_HOME": str(folder)}, folder).stdout.splitlines()[-1]

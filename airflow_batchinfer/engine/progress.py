@@ -23,9 +23,9 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At this speed; None before there is one."""
-        speed = self.items_per_second
-        return (self.items - self.counts.items) / speed if speed else None
+        """At this speed; None before there is one, and when nothing is left."""
+        items_left, speed = self.items - self.counts.items, self.items_per_second
+        return items_left / speed if items_left and speed else None
 
     @property
     def is_done(self) -> bool:

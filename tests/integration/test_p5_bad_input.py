@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from airflow_batchinfer.engine.jobs import prune_jobs
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import score
+from tests.ageing import age_heartbeats, age_pins
 from tests.integration.lab import SCRIPTS, Lab, row_of
 from tests.integration.leftovers import wait_until
 
@@ -384,10 +386,8 @@ def test_a_job_that_a_run_has_asked_for_lately_is_not_pruned_though_nobody_works
     lab.many(2)
     lab.score("names.py")
     (job,) = lab.jobs
-    for heartbeat in job.glob("nodes/*/heartbeat.json"):
-        heartbeat.write_text(json.dumps({**json.loads(heartbeat.read_text()), "at": 0.0}))
+    age_heartbeats(Path(lab.workspace_url), job.name, timedelta(hours=2))
     assert lab.begin("names.py").reused
     assert list(prune_jobs(lab.workspace, 3600)) == []
-    for pin in Path(lab.workspace_url, "pins").rglob("*.json"):
-        pin.write_text(json.dumps({**json.loads(pin.read_text()), "pinned_at": 0.0}))
+    age_pins(Path(lab.workspace_url), job.name, timedelta(hours=2))
     assert list(prune_jobs(lab.workspace, 3600)) == [job.name]

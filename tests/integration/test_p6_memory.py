@@ -10,7 +10,7 @@ from tests.integration.lab import PROJECT, Lab
 
 # Prints how much the peak memory of a fresh process grew while it did `what`, in bytes.
 MEASURE = """
-import json, resource, sys
+import json, os, resource, sys
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 from airflow_batchinfer.datasets import FileDataset, local_walk
@@ -29,15 +29,17 @@ else:
     workspace = Workspace.at(told[0])
     pin = load_pin(workspace, told[1])
     before = peak()
-    found = merge(workspace, pin).rows if what == "merge" else work(workspace, pin, NodeOptions())
+    options = NodeOptions(environment_variables={"STATE_DIR": os.environ["STATE_DIR"]})
+    found = merge(workspace, pin).rows if what == "merge" else work(workspace, pin, options)
 print(json.dumps({"grown": peak() - before, "peak": peak(), "found": found}))
 """
 MEGABYTE = 1 << 20
 
 
 def measure(lab: Lab, *what: str) -> dict[str, int]:
-    environment = {**lab.environment, "PYTHONPATH": str(PROJECT)}
-    said = subprocess.run([sys.executable, "-c", MEASURE, *what], capture_output=True, text=True, check=True, env=environment)
+    environment = {**lab.environment, **lab.variables, "PYTHONPATH": str(PROJECT)}
+    said = subprocess.run([sys.executable, "-c", MEASURE, *what], capture_output=True, text=True, check=False, env=environment)
+    assert said.returncode == 0, said.stderr
     return json.loads(said.stdout)
 
 

@@ -1,4 +1,7 @@
-"""A browser, as a user has one, and the Airflow of the system tests. What is needed here, `make test-services` installs."""
+"""A browser, as a user has one, the Airflow of the system tests, and a DAG of ours in it.
+
+What is needed here, `make test-services` installs.
+"""
 
 import os
 import shutil
@@ -24,6 +27,38 @@ OPTIONS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+SCRIPT = """
+def init():
+    print("ready")
+
+
+def run(mini_batch):
+    print(f"scoring {len(mini_batch)} files")
+    return [f"{len(mini_batch)} together" for _ in mini_batch]
+"""
+DIGITS = """
+from airflow.sdk import DAG
+from airflow_batchinfer import ParallelRunConfig, ParallelRunOperator
+
+with DAG("digits", schedule=None, params=ParallelRunConfig.params(input="digits/*.png", node_count=1)):
+    score = ParallelRunOperator(
+        task_id="score",
+        config=ParallelRunConfig(
+            entry_script="digits/score.py",
+            error_threshold=0,
+            mini_batch_size="{{ params.mini_batch_size }}",
+            node_count="{{ params.node_count }}",
+            process_count_per_node="{{ params.process_count_per_node }}",
+            logging_level="{{ params.logging_level }}",
+            run_invocation_timeout="{{ params.run_invocation_timeout }}",
+            run_max_try="{{ params.run_max_try }}",
+        ),
+        inputs="{{ params.input }}",
+        allow_reuse=False,
+        retries=0,
+    )
+"""
+FILES = 12
 
 
 class User:
@@ -48,7 +83,7 @@ class User:
 
     def screenshot(self, name: str) -> None:
         if folder := os.environ.get(SCREENSHOTS):
-            self.page.screenshot(path=Path(folder, f"{name}.png"))
+            self.page.screenshot(path=Path(folder, f"{name}.png"), animations="disabled")
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +98,32 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
         browser.close()
 
 
-@pytest.fixture
-def user(browser: BrowserContext, airflow: LiveAirflow) -> Iterator[User]:  # noqa: F811 - the fixture above
-    browser.clear_cookies()
+@pytest.fixture(scope="session")
+def digits(airflow: LiveAirflow) -> str:  # noqa: F811 - the fixture above
+    """A DAG of one step, with the files that it scores, ready to be triggered."""
+    inputs = airflow.standalone.home / "batchinfer" / "digits"
+    inputs.mkdir(parents=True)
+    for number in range(FILES):
+        (inputs / f"{number:02d}.png").write_bytes(b"not read")
+    script = airflow.standalone.dags_folder / "digits" / "score.py"
+    script.parent.mkdir()
+    script.write_text(SCRIPT)
+    [dag] = airflow.add_dag("digits.py", DIGITS)
+    return dag
+
+
+@pytest.fixture(scope="session")
+def logged_in(browser: BrowserContext, airflow: LiveAirflow) -> BrowserContext:  # noqa: F811 - the fixture above
+    """The browser, which remembers who logged in."""
     user = User(browser, airflow.standalone)
     user.log_in()
+    user.page.close()
+    return browser
+
+
+@pytest.fixture
+def user(logged_in: BrowserContext, airflow: LiveAirflow) -> Iterator[User]:  # noqa: F811 - the fixture above
+    user = User(logged_in, airflow.standalone)
     yield user
+    user.page.evaluate("localStorage.clear()")  # in which view a DAG was looked at last
     user.page.close()

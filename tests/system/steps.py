@@ -188,6 +188,11 @@ class StepRun:
         self.step.airflow.rest.wait_for(self.step.dag, self.run_id, [state], seconds)
         return self
 
+    def wait_for_its_end(self) -> Self:
+        """However it ends: a run that is marked failed while the scheduler looks at it may be a success, by its skipped merge."""
+        self.step.airflow.rest.wait_for(self.step.dag, self.run_id, ["failed", "success"])
+        return self
+
     @property
     def states(self) -> dict[str, str | None]:
         """Of all tasks, those of nodes as `run[0]`."""

@@ -101,7 +101,7 @@ def test_no_worker_of_a_node_that_is_ended_survives_ten_seconds_and_the_next_run
 
 @pytest.mark.parametrize("way", TOLD)
 def test_the_log_of_a_node_that_is_ended_says_what_happened(ended: dict[str, Ended], way: str):
-    first = ended[way].first.wait("failed")
+    first = ended[way].first.wait_for_its_end()
     assert first.states["run[0]"] == "failed"
     assert TOLD[way] in first.log("run", 0)
 

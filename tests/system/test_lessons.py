@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ import pytest
 from airflow_batchinfer.engine.jobs import all_jobs
 from airflow_batchinfer.workspace import Workspace
 from dags.demo.rest import wait_until
+from tests.ageing import age_heartbeats, age_pins
 from tests.integration.lab import Lab, open_lab
 from tests.system.live import LiveAirflow
 from tests.trained import DEMO
@@ -289,9 +290,8 @@ def test_lesson_6_removes_the_jobs_that_nobody_has_worked_on_for_a_month_or_for_
     wait_until(lessons.is_quiet, "the end of both waves, whose jobs are removed as well", RUN_SECONDS)
     lab.many(2)
     old, young = (lab.run("names.py", "--workspace", lessons.workspace, "--mini-batch-size", size).summary["job"] for size in (1, 2))
-    for heartbeat in (lessons.workspace / "jobs" / old).glob("nodes/*/heartbeat.json"):
-        beat = json.loads(heartbeat.read_text())
-        heartbeat.write_text(json.dumps({**beat, "at": (datetime.now(UTC) - timedelta(days=31)).timestamp()}))
+    age_heartbeats(lessons.workspace, old, timedelta(days=31))
+    age_pins(lessons.workspace, old, timedelta(days=31))
     lessons.start({"month": (dag, {})})
     assert rest.xcom(*lessons.ended("month"), "remove_old_jobs") == [old]
     left = jobs(lessons.workspace)

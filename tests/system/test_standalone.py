@@ -9,7 +9,9 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -202,10 +204,16 @@ def test_one_home_holds_one_airflow(airflow: LiveAirflow):
 
 
 def test_it_listens_on_this_machine_only(airflow: LiveAirflow):
-    processes = map(psutil.Process, tree(airflow.standalone.pid))
-    listening = [socket.laddr for process in processes for socket in process.net_connections("inet") if socket.status == "LISTEN"]
+    listening = [address for pid in tree(airflow.standalone.pid) for address in addresses_of(pid)]
     assert airflow.standalone.port in [address.port for address in listening]
     assert {address.ip for address in listening} == {"127.0.0.1"}
+
+
+def addresses_of(pid: int) -> list[Any]:
+    """Where a process listens; nowhere, when it has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        return [socket.laddr for socket in psutil.Process(pid).net_connections("inet") if socket.status == "LISTEN"]
+    return []
 
 
 def test_its_secrets_are_for_its_user_alone(airflow: LiveAirflow):

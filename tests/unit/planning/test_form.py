@@ -41,10 +41,11 @@ def test_every_run_time_parameter_is_there_and_the_input_only_when_it_is_given()
     assert tuple(ParallelRunConfig.params(input="digits/*.png")) == ("input", *RUN_TIME)
 
 
-def test_each_has_words_a_type_and_a_section_for_the_form():
+def test_each_has_words_and_a_type_for_the_form_and_stands_where_nothing_folds_it():
     for name, param in ParallelRunConfig.params(input="x").items():
         schema = param.schema
-        assert {"type", "title", "description_md", "section"} <= set(schema), name
+        assert {"type", "title", "description_md"} <= set(schema), name
+        assert "section" not in schema, name
         assert schema["description_md"].endswith("."), name
         jsonschema.Draft7Validator.check_schema(schema)
 
