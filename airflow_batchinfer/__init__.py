@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_batchinfer.datasets import FileDataset
+    from airflow_batchinfer.datasets import FileDataset, TabularDataset
     from airflow_batchinfer.operators.parallel_run import ParallelRunOperator
     from airflow_batchinfer.operators.register_model import RegisterModel
     from airflow_batchinfer.planning.compute_target import ComputeTarget
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_batchinfer.workspace import Workspace
 
 __version__ = "0.1.0"
-__all__ = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "Workspace"]
+__all__ = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "TabularDataset", "Workspace"]
 
 _HOMES = {
     "ComputeTarget": "airflow_batchinfer.planning.compute_target",
@@ -24,6 +24,7 @@ _HOMES = {
     "ParallelRunConfig": "airflow_batchinfer.planning.config",
     "ParallelRunOperator": "airflow_batchinfer.operators.parallel_run",
     "RegisterModel": "airflow_batchinfer.operators.register_model",
+    "TabularDataset": "airflow_batchinfer.datasets",
     "Workspace": "airflow_batchinfer.workspace",
 }
 

@@ -47,6 +47,7 @@ class JobFolder:
         self.source = f"{self.root}/source"
         self.blocks = f"{self.root}/blocks"
         self.segments = f"{self.root}/segments"
+        self.schema = f"{self.root}/schema"
         self.nodes = f"{self.root}/nodes"
         self.files = f"{self.root}/files"
         self.generations = f"{self.root}/generations"

@@ -18,6 +18,7 @@ from benchmarks import (
     mini_batch_cost,
     ray_data,
     steady_state,
+    tables,
     whole_command,
 )
 from benchmarks.effort import FULL, NORMAL, QUICK, Effort
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Finding]] = {
     "S4": mapped_tasks.measure,
     "S5": airflow_overhead.measure,
     "S6": million_files.measure,
+    "S7": tables.measure,
     "P7": mini_batch_cost.measure,
     "P8": dag_import.measure,
 }

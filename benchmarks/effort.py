@@ -13,13 +13,30 @@ class Effort:
     images: int
     scored_images: int
     files: int
+    table_rows: int
     mapped_mini_batches: int
     mapped_runs: int
     most_mini_batches: int
 
 
-QUICK = Effort(pairs=1, images=10_000, scored_images=60_000, files=100_000, mapped_mini_batches=4, mapped_runs=1, most_mini_batches=10_000)
+QUICK = Effort(
+    pairs=1,
+    images=10_000,
+    scored_images=60_000,
+    files=100_000,
+    table_rows=1_000_000,
+    mapped_mini_batches=4,
+    mapped_runs=1,
+    most_mini_batches=10_000,
+)
 NORMAL = Effort(
-    pairs=5, images=60_000, scored_images=240_000, files=1_000_000, mapped_mini_batches=300, mapped_runs=1, most_mini_batches=100_000
+    pairs=5,
+    images=60_000,
+    scored_images=240_000,
+    files=1_000_000,
+    table_rows=5_000_000,
+    mapped_mini_batches=200,
+    mapped_runs=1,
+    most_mini_batches=100_000,
 )
 FULL = replace(NORMAL, pairs=9, mapped_runs=3, most_mini_batches=1_000_000)

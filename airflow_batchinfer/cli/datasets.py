@@ -4,16 +4,17 @@ import argparse
 import json
 import time
 
+from airflow_batchinfer.cli.inputs import dataset_of
 from airflow_batchinfer.cli.run import named_values
 from airflow_batchinfer.cli.tables import print_table
-from airflow_batchinfer.datasets import FileDataset, list_items
+from airflow_batchinfer.datasets import Dataset, FileDataset, list_items
 from airflow_batchinfer.registry import DatasetRegistry
 from airflow_batchinfer.workspace import Workspace
 
 
 def register(options: argparse.Namespace) -> None:
     """Register, and print the version."""
-    dataset = FileDataset.from_files(options.urls)
+    dataset = dataset_of(options, options.urls)
     dataset = dataset if options.skip is None else dataset.skip(options.skip)
     dataset = dataset if options.take is None else dataset.take(options.take)
     registered = DatasetRegistry(Workspace.at(options.workspace)).register(
@@ -51,12 +52,11 @@ def delete(options: argparse.Namespace) -> None:
         print(f"deleted {registered.reference}")
 
 
-def _counts(dataset: FileDataset) -> dict[str, int]:
-    items = size_bytes = 0
-    for item in list_items(dataset):
-        items += 1
-        size_bytes += item.size
-    return {"items": items, "bytes": size_bytes}
+def _counts(dataset: Dataset) -> dict[str, int]:
+    """How many files there are now, and of how many bytes; the rows of a table are not counted."""
+    files = dataset if isinstance(dataset, FileDataset) else FileDataset(dataset.paths)
+    sizes = [item.size for item in list_items(files)]
+    return {"items" if files is dataset else "files": len(sizes), "bytes": sum(sizes)}
 
 
 def _when(moment: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NoReturn
 
+from airflow_batchinfer.cli import inputs
 from airflow_batchinfer.workspace import ENVIRONMENT_VARIABLE
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -14,7 +15,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Parse; what stands after `--` is the script's."""
     ours, script = (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]) if "--" in arguments else (arguments, [])
-    parser = _Parser(prog="batchinfer", description="Score files with an entry script, exactly once.", allow_abbrev=False)
+    parser = _Parser(prog="batchinfer", description="Score files and tables with an entry script, exactly once.", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _add_run(commands)
     _add_models(commands)
@@ -35,8 +36,8 @@ class _Parser(argparse.ArgumentParser):
 def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has no name
     run = commands.add_parser(
         "run",
-        help="score files",
-        description="Score files with an entry script. Run twice, the same command reuses its result; interrupted, it resumes.",
+        help="score files or tables",
+        description="Score files or tables with an entry script. Run twice, the same command reuses its result; interrupted, it resumes.",
         epilog="What stands after -- goes to the script as its own arguments.",
         allow_abbrev=False,
     )
@@ -46,7 +47,16 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     )
     run.add_argument("--output", required=True, metavar="DIR", help="the folder for the result; never inside an input folder")
     run.add_argument("--source-directory", metavar="DIR", help="the folder to ship with the script; else the script and its sibling *.py")
-    run.add_argument("--mini-batch-size", metavar="N", help="files of one run() call (default 10)")
+    inputs.add_options(run)
+    run.add_argument(
+        "--mini-batch-size", metavar="N", help="files of one run() call (default 10); of tables bytes, such as 512KB (default 1MB)"
+    )
+    run.add_argument(
+        "--partition-key",
+        action="append",
+        metavar="NAME",
+        help="one run() call for all items that share this key of their path; repeatable",
+    )
     run.add_argument("--processes", metavar="N", help="workers (default: one per GPU, else one per core)")
     run.add_argument("--error-threshold", metavar="N", default="0", help="how many items may fail; -1: any number (default 0)")
     run.add_argument("--allowed-failed-count", metavar="N", help="how many mini-batches may fail")
@@ -54,6 +64,7 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     run.add_argument(
         "--append-row-file-name", metavar="F", default="parallel_run_step.txt", help="the result's file name (default %(default)s)"
     )
+    run.add_argument("--include-item", action="store_true", help="say of each row of a .csv, .jsonl or .parquet file which item it is of")
     run.add_argument("--output-action", metavar="A", default="append_row", help="append_row or summary_only (default %(default)s)")
     run.add_argument(
         "--model", action="append", default=[], metavar="REF", help="name, name:3 or name:latest; the script finds it in AZUREML_MODEL_DIR"
@@ -66,6 +77,7 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     )
     run.add_argument("--timeout", metavar="S", default="60", help="seconds that one run() call may take (default %(default)s)")
     run.add_argument("--max-try", metavar="N", default="3", help="tries of one mini-batch in all (default %(default)s)")
+    run.add_argument("--isolate-failures", action="store_true", help="halve a mini-batch that fails until the items that do are found")
     run.add_argument("--no-reuse", action="store_true", help="score anew, even if nothing has changed")
     run.add_argument("--allow-empty", action="store_true", help="an input without files gives an empty result instead of an error")
     run.add_argument("--json", action="store_true", help="print the summary as the last line")
@@ -103,8 +115,9 @@ def _add_datasets(commands: Any) -> None:  # noqa: ANN401 - as above
     register = datasets.add_parser("register", help="register files, folders and globs under a name", allow_abbrev=False)
     register.add_argument("name", metavar="NAME")
     register.add_argument("urls", metavar="URL", nargs="+", help="a file, a folder, a glob or dataset:NAME[:VERSION]; quote globs")
-    register.add_argument("--skip", type=int, metavar="N", help="leave out the first N files")
-    register.add_argument("--take", type=int, metavar="N", help="only the first N files of those that are left")
+    inputs.add_options(register)
+    register.add_argument("--skip", type=int, metavar="N", help="leave out the first N files, or rows of a table")
+    register.add_argument("--take", type=int, metavar="N", help="only the first N files or rows of those that are left")
     register.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="repeatable")
     register.add_argument("--description", metavar="TEXT")
     register.add_argument("--create-new-version", action="store_true", help="make another definition the name's next version")

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from airflow_batchinfer.cli.display import open_display
-from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.cli.inputs import dataset_of
+from airflow_batchinfer.datasets import Dataset
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
 from airflow_batchinfer.environments import own_interpreter
@@ -27,12 +28,13 @@ def run(options: argparse.Namespace) -> None:
     workspace = Workspace.at(options.workspace)
     faults = Faults()
     config = faults.attempt(lambda: _config(options))
+    inputs = [faults.attempt(partial(dataset_of, options, [url])) for url in options.input]
     side_inputs = faults.attempt(lambda: named_values("--side-input", options.side_input))
     models = [faults.attempt(partial(ModelRegistry(workspace).resolve, reference)) for reference in options.model]
     faults.raise_any()
     with open_display() as display:
         display.say("looking at the inputs")
-        pin = begin(workspace, _request(options, config, models, side_inputs))
+        pin = begin(workspace, _request(options, config, inputs, models, side_inputs))
         display.say(_what_happens(pin))
         node = NodeOptions(environment_variables=config.environment_variables or {}, report=display.progress, show=display.printed)
         summary = score(workspace, pin, node)
@@ -48,19 +50,28 @@ def _config(options: argparse.Namespace) -> ParallelRunConfig:
         allowed_failed_percent=options.allowed_failed_percent,
         output_action=options.output_action,
         append_row_file_name=options.append_row_file_name,
+        include_item=options.include_item,
         mini_batch_size=options.mini_batch_size,
+        partition_keys=options.partition_key,
         process_count_per_node=options.processes,
         run_invocation_timeout=options.timeout,
         run_max_try=options.max_try,
+        isolate_failures=options.isolate_failures,
         environment_variables=named_values("--env", options.env),
     )
 
 
-def _request(options: argparse.Namespace, config: ParallelRunConfig, models: list[Model], side_inputs: Mapping[str, str]) -> Request:
+def _request(
+    options: argparse.Namespace,
+    config: ParallelRunConfig,
+    inputs: list[Dataset],
+    models: list[Model],
+    side_inputs: Mapping[str, str],
+) -> Request:
     interpreter = own_interpreter()
     return Request(
         config=config,
-        inputs=[FileDataset.from_files(url) for url in options.input],
+        inputs=inputs,
         output_dir=options.output,
         interpreter=interpreter.path,
         interpreter_digest=interpreter.digest,

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, cast
 from fsspec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
-from airflow_batchinfer.datasets.file_dataset import FileDataset, is_reference
+from airflow_batchinfer.datasets.dataset import is_reference
+from airflow_batchinfer.datasets.file_dataset import FileDataset
 from airflow_batchinfer.datasets.local_walk import walk
 from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
 from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system, split_connection, with_connection

@@ -1,8 +1,9 @@
 """The one loop of a node: blocks in, mini-batches to workers, outcomes to the ledger, rows to the block log.
 
     Recorder --claim--> todo --> [Fetcher] --> stock --> Supervisor --attempt--> Ledger --verdict--> settled --> Recorder
-       ^                                         ^                                  |                              |
-       |                                         +------------- RETRY --------------+                              |
+       ^                 ^                       ^                                |  |                             |
+       |                 +---------------------- | ------------ RETRY ------------+  |                             |
+       |                                         +----------- ISOLATE: a part -------+                             |
        +------------------------------------------- commit --------------------------------------------------------+
 
 Everything slow happens elsewhere: storage in the recorder's thread, downloads in the fetcher's, output in printing's, the
@@ -18,17 +19,16 @@ from dataclasses import dataclass, field
 
 from airflow_batchinfer.engine.fetching import Fetched, Fetcher
 from airflow_batchinfer.engine.heartbeats import Pulse
-from airflow_batchinfer.engine.ledger import Failed, Ledger, Patience, Succeeded, Verdict
-from airflow_batchinfer.engine.outputs import TOO_FEW_ROWS, Settled, error_line
+from airflow_batchinfer.engine.ledger import Failed, Ledger, Patience, Verdict
+from airflow_batchinfer.engine.outputs import Settled
+from airflow_batchinfer.engine.pending import Pending
 from airflow_batchinfer.engine.progress import Progress
-from airflow_batchinfer.engine.protocol import Done
+from airflow_batchinfer.engine.protocol import Call, Done
 from airflow_batchinfer.engine.recorder import Answer, Claimed, Committed, Recorder, Refreshed
 from airflow_batchinfer.engine.supervisor import Attempted, Event, HandedBack, InitEnded, Place, ScriptUnusable, Supervisor, WorkerReady
 from airflow_batchinfer.errors import ScriptError, WorkersUnavailable
 from airflow_batchinfer.planning.cutting import block_of
-from airflow_batchinfer.planning.plan import items_of
 from airflow_batchinfer.planning.spec import Job
-from airflow_batchinfer.planning.thresholds import counted
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,14 @@ Clock = Callable[[], float]
 
 
 class Spent(Exception):
-    """More failed than the run allows; what was decided so far is committed. The text says which limit."""
+    """More failed than the run allows; what was decided so far is committed. The text says which limit.
+
+    `errors` are the error lines of what will not be committed: a mini-batch in the midst of being isolated has no outcome.
+    """
+
+    def __init__(self, why: str, errors: bytes = b"") -> None:
+        super().__init__(why)
+        self.errors = errors
 
 
 @dataclass
@@ -83,12 +90,10 @@ class Coordinator:
         self._began = clock()
         self._items_at_start = self._committed.items
         self._held: dict[int, Holding] = {}
-        self._lines: dict[int, bytes] = {}
-        self._lost: dict[int, tuple[tuple[str, str], ...]] = {}
+        self._pending: dict[int, Pending] = {}
         self._todo: deque[int] = deque()
-        self._stock: deque[Fetched] = deque()
+        self._stock: deque[Pending] = deque()
         self._run_seconds = 1.0
-        self._given_at: dict[int, float] = {}
         self._asked_for_claim = False
         self._dry = False
         self._unanswered_bytes = 0
@@ -113,7 +118,7 @@ class Coordinator:
         """Work until everything that we hold is committed and nothing more could be claimed."""
         self._dry = False
         while self._held or self._recorder.is_busy:
-            supervisor.staff(places[: len(self._lines)])
+            supervisor.staff(places[: len(self._pending)])
             self._ask_for_more(len(places))
             self._hand_out(supervisor, fetcher, len(places))
             self._watch(supervisor, fetcher)
@@ -138,7 +143,7 @@ class Coordinator:
     def check_thresholds(self) -> None:
         """Raise `Spent` if all nodes together have failed too much."""
         if reason := self._ledger.spent(self._committed):
-            raise Spent(reason)
+            raise Spent(reason, b"".join(each.errors() for each in self._pending.values() if each.is_isolating))
 
     def tell(self, workers: int) -> None:
         """Report how far the job is."""
@@ -152,7 +157,7 @@ class Coordinator:
             self._dry = True
         elif claimed.claim.todo:
             self._held[claimed.claim.block] = Holding(claimed.claim.claim_id, set(claimed.claim.todo))
-            self._lines |= claimed.lines
+            self._pending |= {number: Pending(number, line) for number, line in claimed.lines.items()}
             self._todo.extend(claimed.claim.todo)
 
     def _ask_for_more(self, processes: int) -> None:
@@ -166,26 +171,27 @@ class Coordinator:
 
     def _hand_out(self, supervisor: Supervisor, fetcher: Fetcher, processes: int) -> None:
         for fetched in fetcher.ready():
-            if fetched.mini_batch in self._lines:
-                self._lost[fetched.mini_batch] = fetched.lost
-                self._stock.append(fetched)
+            if pending := self._pending.get(fetched.mini_batch):
+                pending.fetched = fetched
+                self._stock.append(pending)
             else:
                 fetcher.discard(fetched.mini_batch)
         if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
             return  # storage is slower than the scripts; what they make must not pile up here
         while self._todo and len(self._stock) + fetcher.on_their_way < 2 * processes * self._depth():
-            mini_batch = self._todo.popleft()
-            line = self._lines.get(mini_batch)
-            if line is None:
-                continue  # handed back after its block was lost
-            if fetcher.is_needed(line):
-                fetcher.fetch(mini_batch, line)
+            pending = self._pending.get(self._todo.popleft())
+            if pending is None:
+                continue  # it came twice: an answer of an earlier claim of its block was as good
+            if fetcher.is_needed(pending.line):
+                fetcher.fetch(pending.mini_batch, pending.line)
             else:
-                self._stock.append(Fetched(mini_batch, line))
+                pending.fetched = Fetched(pending.mini_batch, pending.line)
+                self._stock.append(pending)
         while self._stock and (worker := supervisor.least_busy(self._depth())):
-            fetched = self._stock.popleft()
-            self._given_at[fetched.mini_batch] = self._clock()
-            supervisor.give(worker, fetched.mini_batch, fetched.line)
+            pending = self._stock.popleft()
+            if pending.fetched:
+                pending.given_at = self._clock()
+                supervisor.give(worker, pending.call, pending.fetched.line)
 
     def _depth(self) -> int:
         """How many mini-batches a worker is given at once: as many as hide the way to it and back, one if they are slow."""
@@ -204,12 +210,13 @@ class Coordinator:
         match event:
             case WorkerReady():
                 self._patience.progressed(now)
-            case HandedBack(mini_batch):
-                self._again(mini_batch, fetcher)
-            case Attempted(mini_batch, result):
+            case HandedBack(call):
+                if pending := self._pending_of(call):
+                    self._again(pending, fetcher)
+            case Attempted(call, result):
                 self._patience.progressed(now)
-                if mini_batch in self._lines:
-                    self._judge(mini_batch, result, fetcher)
+                if pending := self._pending_of(call):
+                    self._judge(pending, self._recorder.schema.check(call.mini_batch, result), fetcher)
             case InitEnded(failure):
                 self._patience.init_failed()
                 self._pulse.say_init_failures(self._patience.init_failures)
@@ -218,53 +225,53 @@ class Coordinator:
             case ScriptUnusable(reason):
                 raise ScriptError(f"the entry script cannot be used: {reason}")
 
-    def _judge(self, mini_batch: int, result: Done | Failed, fetcher: Fetcher) -> None:
-        lost = self._lost.get(mini_batch, ())
-        if isinstance(result, Done):
-            items = result.items + len(lost)
-            lost += result.lost
+    def _pending_of(self, call: Call) -> Pending | None:
+        """The mini-batch that a call is of; None if its block is lost, or was and is ours again, and the call is of an earlier claim."""
+        pending = self._pending.get(call.mini_batch)
+        return pending if pending and pending.call == call else None
+
+    def _judge(self, pending: Pending, result: Done | Failed, fetcher: Fetcher) -> None:
+        self._learn_speed(pending)
+        was_isolating = pending.is_isolating
+        pending.enter(result)
+        if pending.is_isolating:
+            verdict = self._ledger.judge_part(pending.mini_batch, pending.items_failed, self._committed)
         else:
-            items = len(items_of(self._lines[mini_batch]))
-        outcome = _outcome(result, items, lost)
-        self._learn_speed(mini_batch)
-        verdict, counts = self._ledger.judge(mini_batch, items, outcome, self._committed)
-        if isinstance(outcome, Failed):
-            self._mention(mini_batch, outcome, verdict)
-        if verdict is Verdict.RETRY:
-            self._again(mini_batch, fetcher)
-            return
-        if isinstance(outcome, Failed):
-            paths = [item.path for item in items_of(self._lines[mini_batch])]
-            errors = error_line(mini_batch, paths, counts.attempts, outcome)
-            self._settle(Settled(mini_batch, succeeded=False, counts=counts, errors=errors), fetcher)
-        elif isinstance(result, Done):
-            errors = b"".join(error_line(mini_batch, [path], 0, Failed(reason, reason)) for path, reason in lost)
-            if missing := counts.items_failed - len(lost):
-                errors += self._too_few_rows(mini_batch, result, missing)
-            self._settle(
-                Settled(mini_batch, succeeded=True, counts=counts, rows=result.text, header_bytes=result.header_bytes, errors=errors),
-                fetcher,
-            )
+            if was_isolating:
+                log.warning("mini-batch %d: %s", pending.mini_batch, pending.told())
+            verdict = self._judge_all(pending, fetcher, mention=not was_isolating)
         if verdict is Verdict.ABORT:
             self.check_thresholds()
+        elif verdict in (Verdict.RETRY, Verdict.ISOLATE):
+            self._again(pending, fetcher)
 
-    def _too_few_rows(self, mini_batch: int, result: Done, missing: int) -> bytes:
-        paths = [item.path for item in items_of(self._lines[mini_batch])]
-        items = counted(result.items - len(result.lost), "item")
-        reason = f"run() returned {counted(result.rows, 'row')} for {items}, so {missing} failed"
-        return error_line(mini_batch, paths, 1, Failed(reason, TOO_FEW_ROWS), missing)
+    def _judge_all(self, pending: Pending, fetcher: Fetcher, *, mention: bool) -> Verdict:
+        """What follows when no part is left to be called: mostly since all of it was called at once."""
+        outcome = pending.outcome
+        verdict, counts = self._ledger.judge(pending.mini_batch, pending.items, outcome, self._committed)
+        if isinstance(outcome, Failed):
+            if mention:
+                self._mention(pending.mini_batch, outcome, verdict)
+            if verdict is Verdict.ISOLATE:
+                pending.isolate(outcome, counts.attempts)
+        if verdict not in (Verdict.RETRY, Verdict.ISOLATE):
+            self._settle(pending.settled(counts), fetcher)
+        return verdict
 
     def _mention(self, mini_batch: int, failure: Failed, verdict: Verdict) -> None:
         """Log a failure: the first ones of a kind with all that is known, the others in a line."""
         self._mentioned[failure.key] += 1
         told = f"\n{failure.traceback.rstrip()}" if self._mentioned[failure.key] <= MENTIONS and len(self._mentioned) < MOST_KINDS else ""
-        what_follows = "is tried again" if verdict is Verdict.RETRY else "failed"
-        log.warning("mini-batch %d %s: %s%s", mini_batch, what_follows, failure.reason, told)
+        what_follows = {Verdict.RETRY: "is tried again", Verdict.ISOLATE: "is halved until the items that fail are found"}
+        log.warning("mini-batch %d %s: %s%s", mini_batch, what_follows.get(verdict, "failed"), failure.reason, told)
 
-    def _again(self, mini_batch: int, fetcher: Fetcher) -> None:
-        if mini_batch in self._lines:
-            fetcher.discard(mini_batch)
-            self._todo.appendleft(mini_batch)
+    def _again(self, pending: Pending, fetcher: Fetcher) -> None:
+        """All of it from the beginning; of one that is isolated only the next part, of what was fetched."""
+        if pending.is_isolating:
+            self._stock.appendleft(pending)
+        else:
+            fetcher.discard(pending.mini_batch)
+            self._todo.appendleft(pending.mini_batch)
 
     def _settle(self, settled: Settled, fetcher: Fetcher) -> None:
         holding = self._held[self._block_of(settled.mini_batch)]
@@ -276,15 +283,15 @@ class Coordinator:
         self._forget(settled.mini_batch, fetcher)
 
     def _forget(self, mini_batch: int, fetcher: Fetcher) -> None:
-        if self._lines.pop(mini_batch, None) and mini_batch in self._lost:
-            del self._lost[mini_batch]
+        pending = self._pending.pop(mini_batch, None)
+        if pending and pending.fetched:  # else it is still on its way
             fetcher.discard(mini_batch)
-        self._given_at.pop(mini_batch, None)
 
-    def _learn_speed(self, mini_batch: int) -> None:
+    def _learn_speed(self, pending: Pending) -> None:
         """How long a mini-batch takes, about: from when it was given, which says too much while some wait at the worker."""
-        seconds = (self._clock() - self._given_at.get(mini_batch, 0.0)) / self._depth()
-        self._run_seconds += 0.2 * (seconds - self._run_seconds)
+        if not pending.is_isolating:
+            seconds = (self._clock() - pending.given_at) / self._depth()
+            self._run_seconds += 0.2 * (seconds - self._run_seconds)
 
     def _commit_what_is_due(self) -> None:
         now = self._clock()
@@ -313,6 +320,8 @@ class Coordinator:
                 self._dry = False
                 self._refresh_seconds = max(REFRESH_SECONDS, seconds / REFRESH_SHARE)
                 self.check_thresholds()
+                if spent := self._recorder.witness.budget_spent():
+                    raise spent
             case Committed(_, block, claim_id, settled, lost):
                 self._unanswered_bytes -= sum(each.size_bytes for each in settled)
                 self._ledger.settle([each.mini_batch for each in settled])
@@ -327,7 +336,7 @@ class Coordinator:
         del self._held[block]
         ours = set(self._ranges[block])
         self._todo = deque(number for number in self._todo if number not in ours)
-        self._stock = deque(fetched for fetched in self._stock if fetched.mini_batch not in ours)
+        self._stock = deque(pending for pending in self._stock if pending.mini_batch not in ours)
         self._ledger.settle([each.mini_batch for each in holding.settled])
         self._ledger.settle(list(ours))
         for number in ours:
@@ -349,14 +358,3 @@ class Coordinator:
 
     def _block_of(self, mini_batch: int) -> int:
         return block_of(self._ranges, mini_batch)
-
-
-def _outcome(result: Done | Failed, items: int, lost: Sequence[tuple[str, str]]) -> Succeeded | Failed:
-    """What an attempt's result means for its items."""
-    if isinstance(result, Failed):
-        return result
-    if len(lost) == items:
-        reason = lost[0][1]
-        return Failed(f"no item could be read; the first, {lost[0][0]}, {reason}", reason)
-    expected = items - len(lost)
-    return Succeeded(result.rows, len(lost) + max(0, expected - result.rows), expected)

@@ -5,6 +5,7 @@ how many items it cost, and what to do next.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from airflow_batchinfer.engine.blocks import read_logs
@@ -33,21 +34,22 @@ class Cause:
         return f"{counted(self.items, 'item')} in {counted(self.mini_batches, 'mini-batch', 'es')}"
 
 
-def causes(store: Store, job: Job, view: int) -> list[Cause]:
+def causes(store: Store, job: Job, view: int, uncommitted: bytes = b"") -> list[Cause]:
     """The causes of the failures so far, the commonest first; of very many failures only the first are looked at."""
     found: dict[str, Cause] = {}
-    for number, line in enumerate(_error_lines(store, job, view)):
-        if number >= MOST_LINES:
-            break
+    last: dict[str, int] = {}
+    lines = chain(map(json.loads, uncommitted.splitlines()), _error_lines(store, job, view))
+    for line in islice(lines, MOST_LINES):
         cause = found.setdefault(line["key"], Cause(line["key"], line))
         cause.items += line["items_failed"]
-        cause.mini_batches += 1
+        cause.mini_batches += last.get(line["key"]) != line["mini_batch"]  # the lines of one stand together
+        last[line["key"]] = line["mini_batch"]
     return sorted(found.values(), key=lambda cause: cause.items, reverse=True)
 
 
-def budget_spent(store: Store, job: Job, view: int, why: str) -> ErrorBudgetSpent:
-    """That the job failed and why, with its commonest failure and the remedy."""
-    found = causes(store, job, view)
+def budget_spent(store: Store, job: Job, view: int, why: str, uncommitted: bytes = b"") -> ErrorBudgetSpent:
+    """That the job failed and why, with its commonest failure and the remedy; `uncommitted` are error lines that nobody commits."""
+    found = causes(store, job, view, uncommitted)
     lines = [f"the job {job.name} failed: {why}"]
     of_the_script = ""
     if found:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -17,8 +17,10 @@ from typing import Any
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
+from airflow_batchinfer.engine.fetching_slices import bring_slice
+from airflow_batchinfer.engine.row_groups import RowGroups
 from airflow_batchinfer.errors import StorageError
-from airflow_batchinfer.planning.plan import items_of
+from airflow_batchinfer.planning.lines import line_of_slices, read_line
 from airflow_batchinfer.storage import insist, is_local, open_file_system
 
 THREADS = 8
@@ -36,11 +38,13 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches mini-batches in the background; `ready` gives those that have come."""
+    """Fetches mini-batches in the background; `ready` gives those that have come. `tables` says of each table of what kind it is."""
 
-    def __init__(self, folder: Path, wake: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, wake: Callable[[], None], tables: Sequence[str] = ()) -> None:
         self._folder = folder
         self._wake = wake
+        self._tables = tables
+        self._row_groups = RowGroups(folder)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="batchinfer-fetch")
         self._coming: list[Future[Fetched]] = []
         self._places: dict[int, list[Path]] = {}
@@ -55,7 +59,7 @@ class Fetcher:
         """Begin to fetch a mini-batch, into a folder that no other fetch writes to."""
         place = self._folder / str(next(self._numbers))
         self._places.setdefault(mini_batch, []).append(place)
-        future = self._pool.submit(_fetch, mini_batch, line, place)
+        future = self._pool.submit(_fetch, mini_batch, line, place, self._tables, self._row_groups)
         self._coming.append(future)
         future.add_done_callback(lambda _: self._wake())
 
@@ -80,10 +84,15 @@ class Fetcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fetch(mini_batch: int, line: bytes, place: Path) -> Fetched:
+def _fetch(mini_batch: int, line: bytes, place: Path, tables: Sequence[str], row_groups: RowGroups) -> Fetched:
+    planned = read_line(line)
+    if planned.table is not None:
+        kind = tables[planned.table]
+        slices = [bring_slice(piece, kind, place / str(number), row_groups) for number, piece in enumerate(planned.slices)]
+        return Fetched(mini_batch, line_of_slices(planned.table, slices, planned.keys or {}))
     cells: list[list[Any]] = []
     lost: list[tuple[str, str]] = []
-    for number, item in enumerate(items_of(line)):
+    for number, item in enumerate(planned.items):
         if is_local(item.path):
             cells.append(list(item))
             continue
@@ -91,8 +100,9 @@ def _fetch(mini_batch: int, line: bytes, place: Path) -> Fetched:
         if problem := _bring(item, target):
             lost.append((item.path, problem))
         else:
-            cells.append([str(target), None, None])
-    return Fetched(mini_batch, json.dumps(cells).encode(), tuple(lost))
+            cells.append([str(target), None, None, item.path])
+    told = cells if planned.keys is None else {"keys": planned.keys, "items": cells}
+    return Fetched(mini_batch, json.dumps(told).encode(), tuple(lost))
 
 
 def safe_name(url: str) -> Path:

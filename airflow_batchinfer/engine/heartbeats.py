@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from airflow_batchinfer.errors import StorageError, UserError
+from airflow_batchinfer.errors import ErrorBudgetSpent, StorageError, UserError
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder
@@ -45,6 +45,7 @@ class Heartbeat:
     ended: bool = False
     failure: str = ""
     failure_of_the_script: str = ""
+    budget_spent: bool = False
     at: float = 0.0
 
     def to_json(self) -> bytes:
@@ -149,9 +150,17 @@ class Witness:
 
     def init_failures(self) -> int:
         """How often `init()` failed on the other nodes of our own run, since it was planned."""
+        return sum(beat.init_failures for beat in self._of_our_run())
+
+    def budget_spent(self) -> ErrorBudgetSpent | None:
+        """That another node of our own run found too much failed, some of it in a mini-batch that it did not commit."""
+        spent = (beat for beat in self._of_our_run() if beat.budget_spent)
+        return next((ErrorBudgetSpent(beat.failure, beat.failure_of_the_script) for beat in spent), None)
+
+    def _of_our_run(self) -> list[Heartbeat]:
         own = (self._own.run, self._own.pinned_at)
-        beats = (sight.heartbeat for sight in self._seen.values())
-        return sum(beat.init_failures for beat in beats if beat and (beat.run, beat.pinned_at) == own)
+        beats = [sight.heartbeat for sight in self._seen.values() if sight.heartbeat]
+        return [beat for beat in beats if (beat.run, beat.pinned_at) == own]
 
     def _is_earlier_try(self, other: Heartbeat) -> bool:
         own = self._own
@@ -187,8 +196,9 @@ class Pulse:
         self._change(init_failures=count)
 
     def say_failure(self, failure: UserError) -> None:
-        """Let merge know, with the last beat, why this node could not go on and why nobody else could."""
-        self._change(failure=failure.told, failure_of_the_script=failure.of_the_script)
+        """Let merge and the others know, with the last beat, why this node could not go on and why nobody else could."""
+        spent = isinstance(failure, ErrorBudgetSpent)
+        self._change(failure=failure.told, failure_of_the_script=failure.of_the_script, budget_spent=spent)
 
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):

@@ -1,7 +1,7 @@
 """Attempts, outcomes and verdicts: pure bookkeeping. No I/O, no process, no clock; every decision about failure is here.
 
-An attempt ends as `Succeeded` or `Failed`. The ledger answers with a verdict: the mini-batch is done, tried again or
-given up, or the whole run aborts because more has failed than it allows.
+An attempt ends as `Succeeded` or `Failed`. The ledger answers with a verdict: the mini-batch is done, tried again, isolated
+(halved until the items that fail are found) or given up, or the whole run aborts because more has failed than it allows.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,15 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt that gave nothing. `key` is what failures of one cause have in common."""
+    """An attempt that gave nothing. `key` is what failures of one cause have in common; one that is `indivisible` says as little
+    of any part, so that halving finds nothing. `of` are how many items the whole mini-batch has, if a worker could say so.
+    """
 
     reason: str
     key: str
     traceback: str = ""
+    indivisible: bool = False
+    of: int | None = None
 
 
 Outcome = Succeeded | Failed
@@ -36,6 +40,7 @@ class Verdict(Enum):
 
     DONE = "done"
     RETRY = "retry"
+    ISOLATE = "isolate"
     GIVE_UP = "give up"
     ABORT = "abort"
 
@@ -43,9 +48,11 @@ class Verdict(Enum):
 class Ledger:
     """Attempts of the mini-batches that this node holds, and what is decided but not committed yet."""
 
-    def __init__(self, thresholds: Thresholds, max_tries: int) -> None:
+    def __init__(self, thresholds: Thresholds, max_tries: int, *, isolates: bool = False) -> None:
         self._thresholds = thresholds
         self._max_tries = max_tries
+        self._isolates = isolates
+        self._isolating: set[int] = set()
         self._tries: dict[int, int] = {}
         self._uncommitted: dict[int, Counts] = {}
         self._total = Counts()
@@ -56,16 +63,27 @@ class Ledger:
         if isinstance(outcome, Failed) and tries < self._max_tries:
             self._tries[mini_batch] = tries
             return Verdict.RETRY, Counts()
+        if isinstance(outcome, Failed) and self._is_to_be_isolated(mini_batch, items, outcome):
+            self._isolating.add(mini_batch)
+            self._tries[mini_batch] = tries
+            return Verdict.ISOLATE, Counts(attempts=tries)
+        self._isolating.discard(mini_batch)
         counts = _counts(items, outcome, tries)
-        self._total = self._total.minus(self._uncommitted.get(mini_batch, Counts())).plus(counts)
-        self._uncommitted[mini_batch] = counts
+        self._count(mini_batch, counts)
         if self.spent(committed):
             return Verdict.ABORT, counts
         return (Verdict.GIVE_UP if isinstance(outcome, Failed) else Verdict.DONE), counts
 
+    def judge_part(self, mini_batch: int, items_failed: int, committed: Counts) -> Verdict:
+        """Enter the call of a part after which others are still to be called; so many items are known to have failed by now."""
+        self._tries[mini_batch] += 1
+        self._count(mini_batch, Counts(items_failed=items_failed))
+        return Verdict.ABORT if self.spent(committed) else Verdict.ISOLATE
+
     def settle(self, mini_batches: list[int]) -> None:
         """These are committed, or no longer ours: count them here no more."""
         for mini_batch in mini_batches:
+            self._isolating.discard(mini_batch)
             self._tries.pop(mini_batch, None)
             counts = self._uncommitted.pop(mini_batch, None)
             if counts:
@@ -79,6 +97,13 @@ class Ledger:
     def uncommitted(self) -> Counts:
         """What only we know."""
         return self._total
+
+    def _is_to_be_isolated(self, mini_batch: int, items: int, failure: Failed) -> bool:
+        return self._isolates and items > 1 and not failure.indivisible and mini_batch not in self._isolating
+
+    def _count(self, mini_batch: int, counts: Counts) -> None:
+        self._total = self._total.minus(self._uncommitted.get(mini_batch, Counts())).plus(counts)
+        self._uncommitted[mini_batch] = counts
 
 
 def _counts(items: int, outcome: Outcome, attempts: int) -> Counts:

@@ -1,14 +1,13 @@
 """Merge: read every block's log and segments in order, and publish the result, the errors, and last the summary.
 
-Streams: it holds one block's outcomes and one mini-batch's rows. What it publishes appears whole and only when the counts
-are within the run's thresholds; until then an earlier result in the same place stays as it is. Idempotent.
+Streams: it holds one block's outcomes and one mini-batch's rows, or a row group's. What it publishes appears whole and only
+when the counts are within the run's thresholds; until then an earlier result in the same place stays as it is. Idempotent.
 """
 
-import hashlib
 import json
 import time
 from collections import OrderedDict
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -17,7 +16,9 @@ from airflow_batchinfer.engine.failures import budget_spent
 from airflow_batchinfer.engine.files import publish_files
 from airflow_batchinfer.engine.heartbeats import why_nodes_failed
 from airflow_batchinfer.engine.progress import duration
-from airflow_batchinfer.engine.records import Piece, final_pieces
+from airflow_batchinfer.engine.records import final_pieces
+from airflow_batchinfer.engine.result_file import Digesting, ResultFile, open_result
+from airflow_batchinfer.engine.schema import read_columns
 from airflow_batchinfer.errors import StorageError, UserError, WorkersUnavailable
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
@@ -95,14 +96,15 @@ class _Merge:
         self._folder = JobFolder(job.name)
         self._counts = Counts()
         self._nodes: set[str] = set()
-        self._has_header = False
 
     def publish(self) -> Summary:
         rows_file = self._job.spec.append_row_file_name if self._job.spec.appends_rows else None
         with ExitStack() as stack:
             errors = stack.enter_context(self._output.writer(ERRORS_FILE))
-            rows = _Digesting(stack.enter_context(self._output.writer(rows_file)) if rows_file else None)
-            self._stream(rows, errors)
+            rows = Digesting(stack.enter_context(self._output.writer(rows_file)) if rows_file else None)
+            result = stack.enter_context(closing(open_result(self._job.spec.result_format, rows, read_columns(self._store, self._folder))))
+            self._stream(result, errors)
+            result.finish()
             self._judge()
             publish_files(self._store, self._folder, self._output, {rows_file, ERRORS_FILE, SUMMARY_FILE} - {None})  # type: ignore[arg-type]
             # Without a summary what lies there is in the making. Leaving the block publishes the rows, then the errors.
@@ -113,7 +115,7 @@ class _Merge:
         end_generation(self._store, self._job.name, Ending(self._pin.generation, self._counts))
         return summary
 
-    def _stream(self, rows: "_Digesting", errors: BinaryIO) -> None:
+    def _stream(self, result: ResultFile, errors: BinaryIO) -> None:
         blocks = self._job.blocks()
         for block, log in enumerate(read_logs(self._store, self._folder, len(blocks))):
             mini_batches = blocks[block]
@@ -129,23 +131,15 @@ class _Merge:
                     piece, segment = found[mini_batch]
                     self._counts = self._counts.plus(piece.counts)
                     if segment is not None:
-                        rows.write(self._without_repeated_header(piece, segments.read(segment, piece.rows_at, piece.rows_bytes)))
+                        result.add(segments.read(segment, piece.rows_at, piece.rows_bytes), piece.header_bytes)
                         errors.write(segments.read(segment, piece.errors_at, piece.errors_bytes))
-
-    def _without_repeated_header(self, piece: Piece, text: bytes) -> bytes:
-        if not piece.header_bytes:
-            return text
-        if self._has_header:
-            return text[piece.header_bytes :]
-        self._has_header = True
-        return text
 
     def _judge(self) -> None:
         if why := self._pin.rules.thresholds.exceeded_at_the_end(self._counts):
             end_generation(self._store, self._job.name, Ending(self._pin.generation, self._counts))
             raise budget_spent(self._store, self._job, self._pin.generation, why)
 
-    def _summary(self, rows: "_Digesting", rows_file: str | None) -> Summary:
+    def _summary(self, rows: Digesting, rows_file: str | None) -> Summary:
         counts, pin = self._counts, self._pin
         seconds = round(time.time() - pin.pinned_at, 3)
         scored = 0 if pin.reused else counts.items * (counts.mini_batches - pin.resumed) // max(1, counts.mini_batches)
@@ -169,21 +163,6 @@ class _Merge:
             output_bytes=rows.size,
             output_sha256=rows.digest.hexdigest(),
         )
-
-
-class _Digesting:
-    """A stream that counts and digests what goes through; without a target it only says that nothing did."""
-
-    def __init__(self, target: BinaryIO | None) -> None:
-        self._target = target
-        self.size = 0
-        self.digest = hashlib.sha256()
-
-    def write(self, text: bytes) -> None:
-        if self._target is not None and text:
-            self._target.write(text)
-            self.size += len(text)
-            self.digest.update(text)
 
 
 class _Segments(AbstractContextManager["_Segments"]):

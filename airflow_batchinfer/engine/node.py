@@ -22,6 +22,7 @@ from airflow_batchinfer.engine.heartbeats import Pulse, Witness, own_heartbeat
 from airflow_batchinfer.engine.ledger import Ledger, Patience
 from airflow_batchinfer.engine.printing import Printing, Show
 from airflow_batchinfer.engine.recorder import Recorder
+from airflow_batchinfer.engine.schema import Schema
 from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.engine.staging import Stage, stage
 from airflow_batchinfer.engine.supervisor import Supervisor
@@ -70,7 +71,8 @@ class _Node:
         own = own_heartbeat(self._name, pin, options.map_index, options.try_number)
         self._witness = Witness(store, self._folder, own)
         self._pulse = Pulse(store, self._folder, own)
-        self._recorder = Recorder(store, self._folder, plan_prefix(self._job), self._name, self._blocks, self._witness)
+        schema = Schema(store, self._folder, self._job.spec.result_format)
+        self._recorder = Recorder(store, self._folder, plan_prefix(self._job), self._name, self._blocks, self._witness, schema)
         self._gpus = visible_gpus()
         self._waits_for_a_gpu = False
         self._processes = min(self._job.mini_batches, rules.processes or len(self._gpus) or os.cpu_count() or 1)
@@ -82,7 +84,7 @@ class _Node:
         if self._blocks.finished:
             return
         self._stack.enter_context(self._pulse)
-        ledger = Ledger(self._pin.rules.thresholds, self._pin.rules.max_tries)
+        ledger = Ledger(self._pin.rules.thresholds, self._pin.rules.max_tries, isolates=self._job.spec.isolate_failures)
         coordinator = Coordinator(self._job, self._recorder, self._pulse, ledger, self._patience, self._options.report)
         try:
             self._work_until_done(coordinator)
@@ -98,7 +100,7 @@ class _Node:
         except Spent as spent:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             end_generation(self._workspace.store, self._job.name, Ending(self._pin.generation, None))
-            raise budget_spent(self._workspace.store, self._job, self._pin.generation, str(spent)) from spent
+            raise budget_spent(self._workspace.store, self._job, self._pin.generation, str(spent), spent.errors) from spent
         except BaseException:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             raise
@@ -122,7 +124,7 @@ class _Node:
         places = staged.places(self._name, min(self._processes, len(gpus) or self._processes), gpus)
         supervisor = Supervisor(staged.launch(), staged.start, printing, self._pin.rules.run_timeout_seconds)
         self._recorder.wake = supervisor.wake
-        with closing(supervisor), closing(Fetcher(staged.folder / "items", supervisor.wake)) as fetcher:
+        with closing(supervisor), closing(Fetcher(staged.folder / "items", supervisor.wake, self._job.table_kinds)) as fetcher:
             try:
                 coordinator.shift(supervisor, fetcher, places)
                 supervisor.end(gracefully=True)

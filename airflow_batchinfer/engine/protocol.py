@@ -14,10 +14,12 @@ pipe: either way the worker is not to be trusted any more.
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from airflow_batchinfer.engine.isolation import Part
 from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.worker.framing import Frame, pack
+from airflow_batchinfer.worker.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,16 @@ class Start:
     appends_rows: bool
     to_csv: dict[str, Any]
     logging_level: str
+    tables: tuple[dict[str, Any], ...] = ()
+    result_format: str = "txt"
+    include_item: bool = False
+
+
+class Call(NamedTuple):
+    """What a worker is given: a mini-batch, or a part of one."""
+
+    mini_batch: int
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,10 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Done:
-    """`run()` returned rows; `lost` are items that could not be handed to it, with the reason."""
+    """`run()` returned rows for so many items; `lost` are those that could not be handed to it, with the reason.
+
+    `of` are how many the whole mini-batch has, of which this may be a part.
+    """
 
     mini_batch: int
     items: int
@@ -63,6 +78,8 @@ class Done:
     lost: tuple[tuple[str, str], ...]
     text: bytes
     header_bytes: int
+    schema: tuple[tuple[str, Kind], ...] | None = None
+    of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +107,16 @@ def start_frame(start: Start) -> bytes:
             "append_row": start.appends_rows,
             "to_csv": start.to_csv,
             "logging_level": start.logging_level,
+            "format": start.result_format,
+            "include_item": start.include_item,
+            "tables": list(start.tables),
         }
     )
 
 
-def run_frame(mini_batch: int, items: bytes) -> bytes:
-    """A mini-batch to run; its items are a line of the plan, or look like one."""
-    return pack({"run": mini_batch}, items)
+def run_frame(call: Call, items: bytes) -> bytes:
+    """A mini-batch to run, or a part of it; `items` are those of the whole, a line of the plan or what looks like one."""
+    return pack({"run": call.mini_batch} | ({"part": call.part} if call.part else {}), items)
 
 
 def shutdown_frame() -> bytes:
@@ -111,7 +131,8 @@ def read_answer(frame: Frame) -> Answer:
         match header:
             case {"done": number, "items": items, "rows": rows, "lost": lost, "header_bytes": header_bytes}:
                 number, items, rows, header_bytes = map(_whole, (number, items, rows, header_bytes))
-                return Done(number, items, rows, tuple((str(path), str(reason)) for path, reason in lost), payload, header_bytes)
+                lost = tuple((str(path), str(reason)) for path, reason in lost)
+                return Done(number, items, rows, lost, payload, header_bytes, _columns(header.get("schema")), _known(header.get("of")))
             case {"failed": number}:
                 return AttemptFailed(number, _failure(header))
             case {"ready": seconds}:
@@ -133,5 +154,14 @@ def _whole(value: object) -> int:
     return value
 
 
+def _columns(schema: Any) -> tuple[tuple[str, Kind], ...] | None:  # noqa: ANN401 - JSON
+    return None if schema is None else tuple((str(name), kind) for name, kind in schema)
+
+
 def _failure(header: dict[str, Any]) -> Failed:
-    return Failed(str(header["reason"]), str(header["key"]), str(header["traceback"]))
+    said = str(header["reason"]), str(header["key"]), str(header["traceback"])
+    return Failed(*said, indivisible=header.get("indivisible") is True, of=_known(header.get("of")))
+
+
+def _known(value: object) -> int | None:
+    return None if value is None else _whole(value)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from airflow_batchinfer.engine.blocks import Blocks, Claim
 from airflow_batchinfer.engine.heartbeats import Witness
 from airflow_batchinfer.engine.outputs import Settled, write_segment
+from airflow_batchinfer.engine.schema import Schema
 from airflow_batchinfer.planning.plan import read_lines
 from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
@@ -56,13 +57,14 @@ Answer = Claimed | Committed | Refreshed
 class Recorder:
     """See above."""
 
-    def __init__(self, store: Store, folder: JobFolder, plan: str, node: str, blocks: Blocks, witness: Witness) -> None:
+    def __init__(self, store: Store, folder: JobFolder, plan: str, node: str, blocks: Blocks, witness: Witness, schema: Schema) -> None:
         self._store = store
         self._folder = folder
         self._plan = plan
         self._node = node
         self.blocks = blocks
         self.witness = witness
+        self.schema = schema
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batchinfer-recorder")
         self._asked: list[Future[Answer]] = []
         self.wake: Callable[[], None] = lambda: None

@@ -73,7 +73,18 @@ class Stage:
         spec = self.job.spec
         source = self.folder / "source"
         script = str(source / spec.entry_script)
-        return Start(script, str(source), place.arguments, spec.appends_rows, json.loads(spec.to_csv), self.rules.logging_level)
+        tables = tuple(json.loads(table) for table in spec.tables)
+        return Start(
+            script,
+            str(source),
+            place.arguments,
+            spec.appends_rows,
+            json.loads(spec.to_csv),
+            self.rules.logging_level,
+            tables,
+            result_format=spec.result_format,
+            include_item=spec.include_item,
+        )
 
     def _arguments(self, files: Path) -> tuple[str, ...]:
         """The script's own arguments, then what the original gave to every script, unless it has arguments of those names."""
@@ -81,7 +92,7 @@ class Stage:
         ours = {
             "--logging_level": self.rules.logging_level,
             "--output": str(files),
-            "--mini_batch_size": str(self.job.spec.mini_batch_items),
+            "--mini_batch_size": str(self.job.spec.mini_batch_size),
         }
         for name, value in ours.items():
             if not any(argument == name or argument.startswith(f"{name}=") for argument in own):

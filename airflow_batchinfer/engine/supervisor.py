@@ -1,7 +1,7 @@
 """All workers of a node: one at each place, replaced when it dies, its answers, deaths and delays told as events.
 
 Decides nothing about mini-batches: whether one is tried again is the ledger's affair, how often `init()` may fail the
-coordinator's. Invariant: every mini-batch that was given comes back exactly once, as `Attempted` or as `HandedBack`.
+coordinator's. Invariant: every call that was given comes back exactly once, as `Attempted` or as `HandedBack`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.printing import Printing
-from airflow_batchinfer.engine.protocol import AttemptFailed, Done, Garbled, InitFailed, Ready, Start, Unusable, start_frame
+from airflow_batchinfer.engine.protocol import AttemptFailed, Call, Done, Garbled, InitFailed, Ready, Start, Unusable, start_frame
 from airflow_batchinfer.engine.worker_process import Launch, Worker
 from airflow_batchinfer.errors import WorkersUnavailable
 
@@ -50,15 +50,15 @@ class InitEnded:
 class Attempted:
     """An attempt ended."""
 
-    mini_batch: int
+    call: Call
     result: Done | Failed
 
 
 @dataclass(frozen=True)
 class HandedBack:
-    """A mini-batch that was waiting at a worker that is gone; it was never attempted."""
+    """What was waiting at a worker that is gone; it was never attempted."""
 
-    mini_batch: int
+    call: Call
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ class Supervisor:
         free = [worker for worker in self._workers.values() if worker.ready and worker.killed_at is None and len(worker.queue) < most]
         return min(free, key=lambda worker: len(worker.queue), default=None)
 
-    def give(self, worker: Worker, mini_batch: int, items: bytes) -> None:
-        """Give a worker a mini-batch; it starts at once if nothing is before it."""
+    def give(self, worker: Worker, call: Call, items: bytes) -> None:
+        """Give a worker a mini-batch, or a part of one; it starts at once if nothing is before it."""
         if not worker.queue:
             worker.began = self._clock()
-        worker.give(mini_batch, items)
+        worker.give(call, items)
         self._watch_for_sending(worker)
 
     def poll(self, timeout_seconds: float, rest_seconds: float = 0.0) -> list[Event]:
@@ -229,11 +229,11 @@ class Supervisor:
             case Unusable(reason):
                 self._events.append(ScriptUnusable(reason))
             case Done() | AttemptFailed():
-                if not worker.queue or worker.queue[0] != answer.mini_batch:
+                if not worker.queue or worker.queue[0].mini_batch != answer.mini_batch:
                     raise Garbled(f"an answer for mini-batch {answer.mini_batch}, which it was not given")
-                worker.queue.popleft()
+                call = worker.queue.popleft()
                 worker.began = self._clock() if worker.queue else None
-                self._events.append(Attempted(answer.mini_batch, answer if isinstance(answer, Done) else answer.failure))
+                self._events.append(Attempted(call, answer if isinstance(answer, Done) else answer.failure))
 
     def _bury(self, worker: Worker) -> None:
         """A worker and all below it are gone: hear its last words, say what became of its mini-batches, replace it."""
@@ -248,11 +248,11 @@ class Supervisor:
         if not worker.ready:
             self._events.append(InitEnded(self._failure(worker, f"init() did not return: {how}", "init() did not return")))
         victim = worker.victim if worker.killed_at is not None else next(iter(worker.queue), None)
-        for mini_batch in worker.queue:
-            if mini_batch == victim:
-                self._events.append(Attempted(mini_batch, self._failure(worker, how, how)))
+        for call in worker.queue:
+            if call is victim:
+                self._events.append(Attempted(call, self._failure(worker, how, how)))
             else:
-                self._events.append(HandedBack(mini_batch))
+                self._events.append(HandedBack(call))
         if place := self._places.get(worker.number):
             self._begin(place)
 

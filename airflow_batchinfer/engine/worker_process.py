@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_batchinfer import worker as worker_package
-from airflow_batchinfer.engine.protocol import Answer, Garbled, read_answer, run_frame, shutdown_frame
+from airflow_batchinfer.engine.protocol import Answer, Call, Garbled, read_answer, run_frame, shutdown_frame
 from airflow_batchinfer.worker.framing import Unpacker
 
 PIPE_BYTES = 1 << 20
@@ -33,16 +33,16 @@ class Launch:
 
 
 class Worker:
-    """One worker process. `queue` are the mini-batches it was given and has not answered, in order: the first one runs."""
+    """One worker process. `queue` are the calls it was given and has not answered, in order: the first one runs."""
 
     def __init__(self, number: int, launch: Launch, extra_environment: Mapping[str, str], output: int) -> None:
         self.number = number
-        self.queue: deque[int] = deque()
+        self.queue: deque[Call] = deque()
         self.ready = False
         self.began: float | None = None
         self.silent_since: float | None = None
         self.killed_at: float | None = None
-        self.victim: int | None = None
+        self.victim: Call | None = None
         self.stopped_because: str | None = None
         self._unsent = bytearray()
         self._unpacker = Unpacker()
@@ -80,10 +80,10 @@ class Worker:
         self._unsent += frame
         self.flush()
 
-    def give(self, mini_batch: int, items: bytes) -> None:
-        """Give it one more mini-batch."""
-        self.queue.append(mini_batch)
-        self.send(run_frame(mini_batch, items))
+    def give(self, call: Call, items: bytes) -> None:
+        """Give it one more mini-batch, or part of one."""
+        self.queue.append(call)
+        self.send(run_frame(call, items))
 
     def flush(self) -> None:
         """Send what the pipe takes."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from airflow_batchinfer.datasets.file_dataset import FileDataset, KnownLater, is_reference
+from airflow_batchinfer.datasets import Dataset, FileDataset, KnownLater, dataset_from_plain, is_reference
 from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
@@ -62,7 +62,7 @@ def plain_inputs(inputs: object) -> list[Plain]:
 
 
 def _plain_input(each: object) -> Plain:
-    if isinstance(each, FileDataset):
+    if isinstance(each, Dataset):
         return each.as_plain()
     if isinstance(each, str | KnownLater):
         return FileDataset.from_files(each).as_plain()
@@ -126,11 +126,11 @@ def anchored(path: str, folder: str) -> str:
     return f"{above.rstrip('/')}/{path}"
 
 
-def inputs_of(rendered: Sequence[Plain], folder: str) -> list[FileDataset]:
+def inputs_of(rendered: Sequence[Plain], folder: str) -> list[Dataset]:
     """The datasets of a run, their relative paths below the workspace."""
     if not all(path for plain in rendered for path in plain["paths"]):
         raise ConfigError("inputs: a template gave no path; say in the trigger form which input to score")
-    datasets = [FileDataset.from_plain({**plain, "paths": [_as_text(path) for path in plain["paths"]]}) for plain in rendered]
+    datasets = [dataset_from_plain({**plain, "paths": [_as_text(path) for path in plain["paths"]]}) for plain in rendered]
     return [replace(dataset, paths=tuple(anchored(path, folder) for path in dataset.paths)) for dataset in datasets]
 
 

@@ -1,12 +1,12 @@
 """ParallelRunConfig: how a step scores, under the argument names that Azure ML's users know.
 
-The names stay exact here, at the public edge, and are translated once into words with units (`Rules`, `mini_batch_items`).
+The names stay exact here, at the public edge, and are translated once into words with units (`Rules`, `Cut`).
 A config that cannot work is refused when it is made, with every fault in one error; an argument that holds a template is
 looked at when it is rendered (`require_rendered`).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,25 @@ from typing import TYPE_CHECKING, Any
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning import config_file
 from airflow_batchinfer.planning.compute_target import ComputeTarget
+from airflow_batchinfer.planning.cutting import Cut
+from airflow_batchinfer.planning.spec import TEXT, format_of
 from airflow_batchinfer.planning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
 
 DEFAULT_FILE_NAME = "parallel_run_step.txt"
-DEFAULT_MINI_BATCH_FILES = "10"
+DEFAULT_MINI_BATCH_FILES = 10
+DEFAULT_MINI_BATCH_BYTES = 1 << 20
 ALL_PERCENT = 100
 MOST_NAME_BYTES = 200
 OUTPUT_ACTIONS = ("append_row", "summary_only")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 _FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
-_LATER_FORMATS = (".csv", ".jsonl", ".parquet")
 # Numbers may come as text: a template renders to text.
 Number = str | int | float
-_SIZE = re.compile(r"\d+([kKmMgG][bB])?")
+_SIZE = re.compile(r"(\d+)([kKmMgG][bB])?")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class ParallelRunConfig:
     output_action: str = "append_row"
     source_directory: str | None = None
     mini_batch_size: str | int | None = None
+    partition_keys: Sequence[str] | None = None
     node_count: int | str = 1
     process_count_per_node: int | str | None = None
     run_invocation_timeout: float | str = 60
@@ -60,6 +64,8 @@ class ParallelRunConfig:
     allowed_failed_count: int | str | None = None
     allowed_failed_percent: float | str | None = None
     append_row_file_name: str = DEFAULT_FILE_NAME
+    include_item: bool | str = False
+    isolate_failures: bool | str = False
     logging_level: str = "INFO"
     environment_variables: Mapping[str, str] | None = field(default=None, repr=False)
     description: str | None = None
@@ -98,15 +104,34 @@ class ParallelRunConfig:
 
         return params_of(defaults)
 
+    def cut(self, *, of_tables: bool) -> Cut:
+        """How large a mini-batch is: files are counted, tables are measured in bytes."""
+        if self.partition_keys:
+            return Cut(0, tuple(self.partition_keys))
+        if self.mini_batch_size is None:
+            return Cut(DEFAULT_MINI_BATCH_BYTES if of_tables else DEFAULT_MINI_BATCH_FILES)
+        match = _SIZE.fullmatch(str(self.mini_batch_size))
+        number, unit = match.groups("") if match else ("0", "")
+        if unit and not of_tables:
+            raise ConfigError(
+                f"mini_batch_size={self.mini_batch_size!r}: a size in bytes is for tables; give a number of files, such as 10"
+            )
+        return Cut(int(number) * _UNITS[unit[:1].lower()])
+
     @property
-    def mini_batch_items(self) -> int:
-        """Files of one `run()` call."""
-        return int(self.mini_batch_size or DEFAULT_MINI_BATCH_FILES)
+    def isolates_failures(self) -> bool:
+        """Whether a mini-batch whose tries are used up is halved until the items that fail are found."""
+        return str(self.isolate_failures).lower() == "true"
 
     @property
     def appends_rows(self) -> bool:
         """Whether the rows that `run()` returns are the result."""
         return self.output_action.lower() == "append_row"
+
+    @property
+    def includes_item(self) -> bool:
+        """Whether the result says of each row which item it is of."""
+        return str(self.include_item).lower() == "true"
 
     def rules(self) -> Rules:
         """This config in words with units."""
@@ -157,7 +182,10 @@ class ParallelRunConfig:
             "output_action": _one_of("output_action", self.output_action, OUTPUT_ACTIONS, str.lower),
             "logging_level": _one_of("logging_level", self.logging_level, LOGGING_LEVELS, str.upper),
             "mini_batch_size": _mini_batch_fault(self.mini_batch_size),
+            "partition_keys": _keys_fault(self.partition_keys, self.mini_batch_size),
             "append_row_file_name": _file_name_fault(self.append_row_file_name),
+            "include_item": _include_item_fault(self.include_item, self.append_row_file_name, self.output_action),
+            "isolate_failures": _isolation_fault(self.isolate_failures, self.partition_keys),
         }
 
     def _object_faults(self) -> list[str]:
@@ -208,14 +236,26 @@ def _path_fault(name: str, path: object, wanted: str) -> str | None:
 
 
 def _mini_batch_fault(size: object) -> str | None:
-    if size is None:
+    match = _SIZE.fullmatch(str(size))
+    if size is None or (match and int(match[1])):
         return None
-    text = str(size)
-    if not _SIZE.fullmatch(text):
-        return f"mini_batch_size={size!r}: give a number of files, such as 10"
-    if not text.isdigit():
-        return f"mini_batch_size={size!r}: a size in bytes is for tables; give a number of files, such as 10"
-    return None if int(text) else "mini_batch_size=0: give a number of files, 1 or more"
+    return f"mini_batch_size={size!r}: give a number of files, such as 10, or bytes of a table, such as 512KB, 10MB or 1GB"
+
+
+def _keys_fault(keys: Any, size: object) -> str | None:  # noqa: ANN401 - whatever was given
+    if keys is None or keys in ([], ()):
+        return None
+    good = isinstance(keys, list | tuple) and all(isinstance(key, str) and key for key in keys) and len(set(keys)) == len(keys)
+    if not good:
+        return f"partition_keys={keys!r}: give a list of names, each once"
+    return None if size is None else f"partition_keys={list(keys)} with mini_batch_size={size!r}: give one; a partition is a mini-batch"
+
+
+def _isolation_fault(isolates: object, keys: object) -> str | None:
+    if str(isolates).lower() not in ("true", "false"):
+        return f"isolate_failures={isolates!r}: give True or False"
+    together = str(isolates).lower() == "true" and keys
+    return f"isolate_failures with partition_keys={keys!r}: give one; a partition is never called in parts" if together else None
 
 
 def _file_name_fault(name: object) -> str | None:
@@ -225,6 +265,16 @@ def _file_name_fault(name: object) -> str | None:
         return f"append_row_file_name={name[:20]!r}...: give a name of at most {MOST_NAME_BYTES} bytes"
     if bad := sorted(_FORBIDDEN_IN_NAMES & set(name)):
         return f"append_row_file_name={name!r}: a file name holds none of {' '.join(bad)}"
-    if name.lower().endswith(_LATER_FORMATS):
-        return f"append_row_file_name={name!r}: only text can be written so far; let the name end in .txt"
+    return None
+
+
+def _include_item_fault(include: object, file_name: object, output_action: object) -> str | None:
+    if str(include).lower() not in ("true", "false"):
+        return f"include_item={include!r}: give True or False"
+    if str(include).lower() == "false" or is_template(file_name) or is_template(output_action):
+        return None
+    if isinstance(output_action, str) and output_action.lower() == "summary_only":
+        return "include_item=True with output_action='summary_only': the script writes its own files; let it say there what it scored"
+    if isinstance(file_name, str) and format_of(file_name) == TEXT:
+        return f"include_item=True: {file_name!r} is text, which has no columns; let append_row_file_name end in .csv, .jsonl or .parquet"
     return None

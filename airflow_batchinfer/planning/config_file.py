@@ -30,12 +30,10 @@ def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict
     found = {name: value for name, value in stored.items() if name in known and value is not None} | dict(instead)
     if isinstance(target := found.get("compute_target"), Mapping):
         found["compute_target"] = _target(path, target)
-    if unknown := [name for name in stored if name not in known and name not in (*_OF_AZURE, "partition_keys")]:
+    if unknown := [name for name in stored if name not in known and name not in _OF_AZURE]:
         raise ConfigError([f"{path}: {name!r} under {KEY}: is no argument of ParallelRunConfig" for name in unknown])
     if missing := [name for name in _REQUIRED if name not in found]:
         raise ConfigError([f"{path}: there is no {name} under {KEY}:" for name in missing])
-    if stored.get("partition_keys"):
-        raise ConfigError(f"{path}: partition_keys={stored['partition_keys']!r}: mini-batches are cut by mini_batch_size only, so far")
     foreign = [name for name in _OF_AZURE if stored.get(name) is not None and not ("compute_target" in found and name == _OF_AZURE[0])]
     if foreign:
         told = f"{path}: {', '.join(foreign)} is Azure ML's and is left out; say where the nodes run with compute_target=ComputeTarget(...)"
@@ -52,6 +50,8 @@ def write(path: Path, config: "ParallelRunConfig") -> None:
     if target := config.compute_target:
         # The original looks its cluster up by a name; it leaves out what it does not know.
         stored |= {"compute_target": asdict(target), "compute_target_name": target.queue or target.pool}
+    if config.partition_keys is not None:
+        stored["partition_keys"] = list(config.partition_keys)
     if config.environment_variables is not None:
         stored["environment_variables"] = dict(config.environment_variables)
     try:

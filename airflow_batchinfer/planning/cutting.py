@@ -2,10 +2,19 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 SEGMENT_MINI_BATCHES = 10_000
 BLOCK_MINI_BATCHES = 1_000
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How large a mini-batch is: so many files, about so many bytes of a table, or all that share the values of keys."""
+
+    size: int
+    keys: tuple[str, ...] = ()
 
 
 def cut_blocks(mini_batches: int, nodes: int, processes: int) -> list[range]:

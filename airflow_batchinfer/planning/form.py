@@ -25,9 +25,9 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
     "mini_batch_size": {
         "default": "10",
         "type": "string",
-        "pattern": r"^0*[1-9]\d*$",
+        "pattern": r"^0*[1-9]\d*([kKmMgG][bB])?$",
         "title": "Mini-batch size",
-        "description_md": "How many files one call of run() gets.",
+        "description_md": "How much one call of run() gets: a number of files; of tables bytes, such as 512KB or 10MB.",
     },
     "node_count": {
         "default": 1,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from fsspec.utils import glob_translate
 
-from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.datasets import Dataset
 from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
 from airflow_batchinfer.storage import comparable, is_local, local_path
 
 
-def overlap_faults(inputs: Sequence[FileDataset], ours: Mapping[str, str], result_file: str) -> list[str]:
+def overlap_faults(inputs: Sequence[Dataset], ours: Mapping[str, str], result_file: str) -> list[str]:
     """A sentence for each of our folders that lies inside an input."""
     names = (result_file, "_errors.jsonl", "_summary.json")
     return [

@@ -11,13 +11,12 @@ import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
-from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from airflow_batchinfer.datasets import FileDataset, Item, list_items
-from airflow_batchinfer.errors import Faults
-from airflow_batchinfer.planning.cutting import SEGMENT_MINI_BATCHES, split_by_segment
+from airflow_batchinfer.datasets import Dataset
+from airflow_batchinfer.planning.cutting import SEGMENT_MINI_BATCHES, Cut, split_by_segment
+from airflow_batchinfer.planning.mini_batches import MiniBatches
 from airflow_batchinfer.storage import Store
 
 _OFFSET_BYTES = 8
@@ -26,18 +25,18 @@ _OFFSET_BYTES = 8
 class PlanDraft:
     """A plan on local disk, for as long as the `with` block lasts."""
 
-    def __init__(self, datasets: Sequence[FileDataset], mini_batch_items: int, *, allow_empty: bool = False) -> None:
+    def __init__(self, datasets: Sequence[Dataset], cut: Cut, *, allow_empty: bool = False) -> None:
         self.items = 0
         self.mini_batches = 0
-        self._faults = Faults()
         self._digest = hashlib.sha256()
         self._folder = Path(tempfile.mkdtemp(prefix="batchinfer-plan-"))
+        found = MiniBatches(datasets, cut, allow_empty=allow_empty)
         try:
-            self._write(self._lines(datasets, mini_batch_items, allow_empty=allow_empty))
-            self._faults.raise_any()
+            self._write(self._counted(found))
         except BaseException:
             self._remove()
             raise
+        self.tables = tuple(json.dumps(table, sort_keys=True) for table in found.tables)
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +46,7 @@ class PlanDraft:
 
     @property
     def digest(self) -> str:
-        """Of every item's path, size and version, in order."""
+        """Of every mini-batch's items, in order."""
         return self._digest.hexdigest()
 
     def store_in(self, store: Store, prefix: str) -> None:
@@ -59,16 +58,10 @@ class PlanDraft:
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _lines(self, datasets: Sequence[FileDataset], mini_batch_items: int, *, allow_empty: bool) -> Iterator[bytes]:
-        for dataset in datasets:
-            found = list_items(dataset, may_be_missing=allow_empty)
-            items = self._faults.attempt(lambda: list(islice(found, mini_batch_items)))  # noqa: B023 - called at once
-            if items == [] and not allow_empty:
-                self._faults.add(f"the input {', '.join(map(repr, dataset.paths))} matches no files")
-            while items:
-                self.items += len(items)
-                yield _line(items)
-                items = list(islice(found, mini_batch_items))
+    def _counted(self, found: MiniBatches) -> Iterator[bytes]:
+        for items, line in found.lines():
+            self.items += items
+            yield line
 
     def _write(self, lines: Iterator[bytes]) -> None:
         segment = 0
@@ -90,14 +83,6 @@ class PlanDraft:
         Path(file.name).with_suffix(".index").write_bytes(offsets.tobytes())
 
 
-def _line(items: list[Item]) -> bytes:
-    cells = [
-        f"[{encode_basestring_ascii(path)},{size},{version if isinstance(version, int) else encode_basestring_ascii(version)}]"
-        for path, size, version in items
-    ]
-    return f"[{','.join(cells)}]\n".encode()
-
-
 def read_lines(store: Store, prefix: str, mini_batches: range) -> list[bytes]:
     """The lines of some mini-batches: two ranges of each segment they lie in."""
     lines: list[bytes] = []
@@ -108,8 +93,3 @@ def read_lines(store: Store, prefix: str, mini_batches: range) -> list[bytes]:
         text = store.read(f"{path}.jsonl", offsets[0], offsets[-1])
         lines += [text[start - offsets[0] : stop - offsets[0]] for start, stop in pairwise(offsets)]
     return lines
-
-
-def items_of(line: bytes) -> list[Item]:
-    """The items of one mini-batch."""
-    return [Item(*item) for item in json.loads(line)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
 
-from airflow_batchinfer.datasets import FileDataset, list_items
+from airflow_batchinfer.datasets import Dataset, FileDataset, TabularDataset, list_items
 from airflow_batchinfer.datasets.listing import is_glob
 from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
@@ -40,7 +40,7 @@ class Request:
     """What a run asks for. A run without a name is known by what it asks and where the result goes."""
 
     config: ParallelRunConfig
-    inputs: Sequence[FileDataset]
+    inputs: Sequence[Dataset]
     output_dir: str
     interpreter: str | None
     interpreter_digest: str
@@ -64,7 +64,7 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
         side_inputs = faults.attempt(lambda: _list_side_inputs(request.side_inputs))
         draft = faults.attempt(lambda: stack.enter_context(_draft(request)))
         faults.raise_any()
-        spec = _spec(request, source, draft.digest, side_inputs)
+        spec = _spec(request, source, draft, side_inputs)
         path = _pin_path(request, spec)
         # Only a run that has a name comes again as itself; without one, asking anew means anew.
         unfinished = _unfinished_job(workspace.store, path) if request.run else None
@@ -79,7 +79,10 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
 
 
 def _draft(request: Request) -> PlanDraft:
-    return PlanDraft(request.inputs, request.config.mini_batch_items, allow_empty=request.allow_empty)
+    tables = [isinstance(dataset, TabularDataset) for dataset in request.inputs]
+    if any(tables) and not all(tables):
+        raise ConfigError("inputs: some are files and some are tables; give all of one kind, or make two steps of it")
+    return PlanDraft(request.inputs, request.config.cut(of_tables=any(tables)), allow_empty=request.allow_empty)
 
 
 def _check_places(workspace: Workspace, request: Request) -> None:
@@ -94,11 +97,14 @@ def _read_source(workspace: Workspace, request: Request) -> Source:
     return read_source(request.config.entry_script, request.config.source_directory, ours)
 
 
-def _spec(request: Request, source: Source, inputs: str, side_inputs: tuple[tuple[str, str, str], ...]) -> JobSpec:
+def _spec(request: Request, source: Source, draft: PlanDraft, side_inputs: tuple[tuple[str, str, str], ...]) -> JobSpec:
     config = request.config
+    cut = config.cut(of_tables=bool(draft.tables))
     return JobSpec(
-        inputs=inputs,
-        mini_batch_items=config.mini_batch_items,
+        inputs=draft.digest,
+        tables=draft.tables,
+        mini_batch_size=cut.size,
+        partition_keys=cut.keys,
         entry_script=source.entry_script,
         source=source.digest,
         arguments=tuple(request.arguments),
@@ -110,6 +116,8 @@ def _spec(request: Request, source: Source, inputs: str, side_inputs: tuple[tupl
         appends_rows=config.appends_rows,
         append_row_file_name=config.append_row_file_name,
         to_csv=source.to_csv,
+        include_item=config.includes_item,
+        isolate_failures=config.isolates_failures,
     )
 
 

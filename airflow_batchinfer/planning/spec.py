@@ -8,7 +8,15 @@ from typing import Any
 from airflow_batchinfer.planning.cutting import cut_blocks
 
 # Raised whenever the meaning of anything stored in a job folder changes: old jobs are then neither reused nor resumed.
-FORMAT = 1
+FORMAT = 2
+TEXT = "txt"
+_NAMED_FORMATS = ("csv", "jsonl", "parquet")
+
+
+def format_of(file_name: str) -> str:
+    """The format that a file's name asks for: one of the named ones, else text."""
+    _, dot, ending = file_name.lower().rpartition(".")
+    return ending if dot and ending in _NAMED_FORMATS else TEXT
 
 
 @dataclass(frozen=True)
@@ -16,7 +24,9 @@ class JobSpec:
     """Everything that the fingerprint covers. How fast and how strict a run is lies in its pin instead."""
 
     inputs: str
-    mini_batch_items: int
+    tables: tuple[str, ...]
+    mini_batch_size: int
+    partition_keys: tuple[str, ...]
     entry_script: str
     source: str
     arguments: tuple[str, ...]
@@ -28,6 +38,13 @@ class JobSpec:
     appends_rows: bool
     append_row_file_name: str
     to_csv: str
+    include_item: bool
+    isolate_failures: bool
+
+    @property
+    def result_format(self) -> str:
+        """How rows are written: as the file's name ends."""
+        return format_of(self.append_row_file_name) if self.appends_rows else TEXT
 
     @property
     def fingerprint(self) -> str:
@@ -52,6 +69,11 @@ class Job:
     def blocks(self) -> list[range]:
         """The blocks, as they were cut once for all."""
         return cut_blocks(self.mini_batches, self.nodes, self.processes)
+
+    @property
+    def table_kinds(self) -> tuple[str, ...]:
+        """Of which kind each table is."""
+        return tuple(json.loads(table)["kind"] for table in self.spec.tables)
 
     def to_json(self) -> bytes:
         """As job.json holds it."""

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from airflow_batchinfer.datasets import REFERENCE_PREFIX, FileDataset, is_reference, list_items
+from airflow_batchinfer.datasets import REFERENCE_PREFIX, Dataset, FileDataset, TabularDataset, dataset_from_plain, is_reference, list_items
 from airflow_batchinfer.errors import ConfigError, ConflictError, Faults, NotFoundError
 from airflow_batchinfer.registry.numbered import NumberedRecords
 from airflow_batchinfer.storage import is_local, local_path
@@ -28,7 +28,7 @@ class RegisteredDataset:
 
     name: str
     version: int
-    dataset: FileDataset
+    dataset: Dataset
     registered_at: float
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
@@ -62,7 +62,7 @@ class DatasetRegistry:
     def register(
         self,
         name: str,
-        dataset: FileDataset,
+        dataset: Dataset,
         *,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
@@ -121,7 +121,7 @@ class DatasetRegistry:
         if name == REFERENCE_PREFIX.rstrip(":"):
             raise ConfigError(f"the dataset name {name!r} begins every reference; choose another")
 
-    def _definition(self, dataset: FileDataset, *, validate: bool) -> FileDataset:
+    def _definition(self, dataset: Dataset, *, validate: bool) -> Dataset:
         """What is stored of a dataset: each path once, in a form that means the same everywhere."""
         if unknown := [path for path in dataset.paths if not isinstance(path, str)]:
             raise ConfigError(f"a dataset is registered with paths that are known now, not with {unknown}")
@@ -132,7 +132,7 @@ class DatasetRegistry:
         return replace(resolved, paths=tuple(sorted(paths)))
 
 
-def resolve_inputs(workspace: Workspace, inputs: Sequence[FileDataset]) -> list[FileDataset]:
+def resolve_inputs(workspace: Workspace, inputs: Sequence[Dataset]) -> list[Dataset]:
     """The inputs with their references replaced by what is registered now; one error tells of all that are not."""
     registry, faults = DatasetRegistry(workspace), Faults()
     resolved = [faults.attempt(partial(_resolve_input, registry, dataset)) for dataset in inputs]
@@ -148,9 +148,12 @@ def resolve_side_inputs(workspace: Workspace, side_inputs: Mapping[str, str]) ->
     return resolved
 
 
-def _resolve_input(registry: DatasetRegistry, dataset: FileDataset) -> FileDataset:
+def _resolve_input(registry: DatasetRegistry, dataset: Dataset) -> Dataset:
     if len(dataset.paths) == 1 and is_reference(dataset.paths[0]):
-        found = _look_up(registry, dataset.paths[0]).skip(dataset.start)
+        found = _look_up(registry, dataset.paths[0])
+        if isinstance(dataset, TabularDataset) and isinstance(found, FileDataset) and not found.is_cut:
+            return replace(dataset, paths=found.paths)
+        found = found.skip(dataset.start)
         return found if dataset.stop is None else found.take(max(0, dataset.stop - dataset.start))
     faults = Faults()
     paths = [faults.attempt(partial(_paths_behind, registry, path)) for path in dataset.paths]
@@ -163,10 +166,9 @@ def _paths_behind(registry: DatasetRegistry, path: str) -> tuple[str, ...]:
     if not is_reference(path):
         return (path,)
     found = _look_up(registry, path)
-    if _is_cut(found):
-        raise ConfigError(
-            f"the input {path!r} is cut by skip or take ({found}), so it has no place among other paths: make it an input of its own"
-        )
+    if found.is_cut or isinstance(found, TabularDataset):
+        why = "is cut by skip or take" if found.is_cut else "is a table"
+        raise ConfigError(f"the input {path!r} {why} ({found}), so it has no place among other paths: make it an input of its own")
     return found.paths
 
 
@@ -174,28 +176,24 @@ def _resolve_side_input(registry: DatasetRegistry, name: str, path: str) -> str:
     if not is_reference(path):
         return path
     found = _look_up(registry, path)
-    if len(found.paths) > 1 or _is_cut(found):
+    if len(found.paths) > 1 or found.is_cut:
         raise ConfigError(f"the side input {name}={path!r} is {found}; a side input is one file or one folder")
     return found.paths[0]
 
 
-def _look_up(registry: DatasetRegistry, reference: str) -> FileDataset:
+def _look_up(registry: DatasetRegistry, reference: str) -> Dataset:
     found = registry.resolve(reference)
     log.info("%s is version %d: %s", reference, found.version, found.dataset)
     return found.dataset
 
 
-def _is_cut(dataset: FileDataset) -> bool:
-    return dataset.start > 0 or dataset.stop is not None
-
-
-def _check_not_empty(dataset: FileDataset) -> None:
-    """Look for a first file behind each path, and behind the cut: no more is listed than that takes."""
+def _check_not_empty(dataset: Dataset) -> None:
+    """Look for a first file behind each path, and behind a cut of files: no more is listed than that takes."""
     faults = Faults()
     for path in dataset.paths:
         faults.attempt(partial(_check_has_files, FileDataset((path,))))
     faults.raise_any()
-    if _is_cut(dataset):
+    if dataset.is_cut and isinstance(dataset, FileDataset):
         _check_has_files(dataset)
 
 
@@ -217,4 +215,4 @@ def _encode(record: RegisteredDataset) -> bytes:
 
 def _decode(text: bytes) -> RegisteredDataset:
     stored = json.loads(text)
-    return RegisteredDataset(**{**stored, "dataset": FileDataset.from_plain(stored["dataset"])})
+    return RegisteredDataset(**{**stored, "dataset": dataset_from_plain(stored["dataset"])})

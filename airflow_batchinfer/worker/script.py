@@ -36,11 +36,11 @@ class Script:
         if not callable(getattr(self._module, "run", None)):
             raise Unusable(f"{os.path.basename(str(self._module.__file__))} has no function run(mini_batch)")
 
-    def run(self, items: List[str]) -> Any:
+    def run(self, mini_batch: Any, keys: Dict[str, str]) -> Any:
         run = self._module.run
         if run is not self._run:
             self._run, self._takes_context = run, _takes_two(run)
-        return run(items, MiniBatchContext()) if self._takes_context else run(items)
+        return run(mini_batch, MiniBatchContext(keys)) if self._takes_context else run(mini_batch)
 
     def shutdown(self) -> None:
         if hasattr(self._module, "shutdown"):

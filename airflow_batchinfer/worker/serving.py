@@ -3,7 +3,7 @@
     node                          worker
      | {"script": ...}        ->   |  load, init()
      |                        <-   |  {"ready": seconds} | {"init_failed": ...} | {"unusable": ...}
-     | {"run": 7} [items]     ->   |  run(mini_batch)
+     | {"run": 7} [items]     ->   |  run(mini_batch), or with "part": [start, stop, of] only of these items
      |                        <-   |  {"done": 7, ...} rows | {"failed": 7, ...}
      | {"shutdown": true}     ->   |  shutdown(), exit
 
@@ -23,11 +23,14 @@ import sys
 import time
 import traceback
 from types import TracebackType
-from typing import Any, BinaryIO, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
-from . import rows
+from . import formats, items, rows, tables
 from .framing import pack, read_frame
 from .script import Script, Unusable, load
+
+if TYPE_CHECKING:
+    from .columns import Stamp
 
 TRACEBACK_CHARACTERS = 8000
 _ALL_MAY_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -54,7 +57,7 @@ def _answer_frames(stream: BinaryIO, replies: int, script: Script, job: Dict[str
         if "shutdown" in header:
             script.shutdown()
             return
-        _reply(replies, *_attempt(script, header["run"], json.loads(payload), job))
+        _reply(replies, *_attempt(script, header, json.loads(payload), job))
 
 
 def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
@@ -63,6 +66,7 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
     try:
         script = load(job["script"], job["source"], job["arguments"])
         script.init()
+        formats.prepare(job)
     except Unusable as error:
         _reply(replies, {"unusable": str(error)})
     except BaseException as error:
@@ -73,29 +77,74 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
     return None
 
 
-def _attempt(script: Script, number: int, items: List[List[Any]], job: Dict[str, Any]) -> Tuple[Dict[str, Any], bytes]:
-    """Run one mini-batch; the reply says what came of it."""
-    paths, lost = _present(items)
-    if not paths:
-        return {"done": number, "items": len(items), "rows": 0, "header_bytes": 0, "lost": lost}, b""
+class _Given(NamedTuple):
+    """What a script gets as its mini-batch, or as a part of it: how many items, of how many in all, and those that could not be had."""
+
+    mini_batch: Any
+    items: int
+    of: int
+    lost: List[List[str]]
+    keys: Dict[str, str]
+    stamp: Stamp
+
+
+def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, Any]) -> Tuple[Dict[str, Any], bytes]:
+    """Run one mini-batch, or a part of it; the reply says what came of it."""
+    number: int = asked["run"]
+    of: Optional[int] = None
     try:
-        result = script.run(paths)
-        found = rows.append_rows(result, job["to_csv"]) if job["append_row"] else rows.count_rows(result)
-    except rows.BadResult as error:
-        return {"failed": number, "reason": f"bad result: {error}", "key": f"bad result: {error}", "traceback": ""}, b""
+        given = _take(said, job, asked.get("part"))
+        of = given.of
+        if given.items == len(given.lost):
+            return {"done": number, "items": given.items, "of": of, "rows": 0, "header_bytes": 0, "lost": given.lost}, b""
+        result = script.run(given.mini_batch, given.keys)
+        found = formats.rows_of(result, job, given.stamp) if job["append_row"] else rows.count_rows(result)
+    except (rows.BadResult, tables.BadTable) as error:
+        reason = f"{error.what}: {error}"
+        # What cannot be read fails before it is cut into parts.
+        is_of_all = isinstance(error, tables.BadTable)
+        return {"failed": number, "of": of, "reason": reason, "key": reason, "traceback": "", "indivisible": is_of_all}, b""
     except BaseException as error:
-        return dict(_described(error), failed=number), b""
-    done = {"done": number, "items": len(items), "rows": found.number, "header_bytes": found.header_bytes, "lost": lost}
-    return done, found.text
+        return dict(_described(error), failed=number, of=of), b""
+    done = {"done": number, "items": given.items, "of": of, "rows": found.number, "header_bytes": found.header_bytes, "lost": given.lost}
+    return dict(done, schema=found.schema), found.text
 
 
-def _present(items: List[List[Any]]) -> Tuple[List[str], List[List[str]]]:
+def _take(said: Any, job: Dict[str, Any], part: Optional[List[int]]) -> _Given:
+    """A mini-batch as the plan's line says, or as the node made it of that."""
+    keys = said["keys"] if isinstance(said, dict) else {}
+    if "table" in said:
+        frame = tables.read(said["slices"], job["tables"][said["table"]])
+        of = len(frame)
+        within = _within(of, part) if part else slice(None)
+        stamp = items.of_rows(said["slices"], len(frame), within) if job["include_item"] else []
+        if part:
+            frame = frame.iloc[within].reset_index(drop=True)
+        for name, value in keys.items():
+            if name not in frame:
+                frame[name] = value
+        return _Given(frame, len(frame), of, [], keys, stamp)
+    cells = said["items"] if isinstance(said, dict) else said
+    of = len(cells)
+    if part:
+        cells = cells[_within(of, part)]
+    paths, lost = _present(cells)
+    return _Given(paths, len(cells), of, lost, keys, items.of_files(cells, paths) if job["include_item"] else [])
+
+
+def _within(count: int, part: List[int]) -> slice:
+    """Where a part is among so many; of a table that was cut without being read the node knows only about how many there are."""
+    start, stop, of = part
+    return slice(start * count // of, stop * count // of)
+
+
+def _present(cells: List[List[Any]]) -> Tuple[List[str], List[List[str]]]:
     """The items that are as they were planned, and the others with what is wrong with them.
 
     This is most of what a mini-batch costs beside `run()`, so one call to the kernel must do for a file that is in order.
     """
     paths, lost, look = [], [], os.stat
-    for path, size, modified in items:
+    for path, size, modified, *_ in cells:
         try:
             found = look(path)
         except OSError as error:

@@ -5,6 +5,7 @@ its digit stands in the labels file.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 SIDE_PIXELS = 28
+GREY = [f"grey_{number:02}" for number in range(64)]
 HIDDEN_UNITS = 128
 STEPS = 200
 SEED = 2019
@@ -48,6 +50,28 @@ def write_words(folder: Path) -> None:
     """Write `labels.txt`, a word for each digit, which the first entry script takes as a side input."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "labels.txt").write_text("".join(f"{word}\n" for word in WORDS))
+
+
+def write_scans(file: Path, indexes: Sequence[int], gain: float = 1.0) -> None:
+    """Write some digits as rows of a table, as a scanner with such a gain sees them."""
+    digits = load_digits()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["scan", *GREY])
+        rows.writerows([f"digit_{index:04}", *(digits.data[index] * gain).round(2)] for index in indexes)
+
+
+def write_means(file: Path, labels_file: Path, gain: float = 1.0) -> None:
+    """Write the mean grey values of each digit that training may see: a model that is a table."""
+    digits = load_digits()
+    seen = [int(name[-8:-4]) for name in read_labels(labels_file, "train")]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["digit", *GREY])
+        for digit in range(len(WORDS)):
+            rows.writerow([digit, *(digits.data[[index for index in seen if digits.target[index] == digit]].mean(axis=0) * gain).round(3)])
 
 
 def train_checkpoint(images: Path, labels_file: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import digits
@@ -19,6 +19,9 @@ import digits
 DAYS = 3
 IMAGES_A_DAY = 20
 BROKEN = (4, 14)
+# How bright each scanner sees the same paper.
+SCANNERS = {"scanner_a": 1.0, "scanner_b": 0.5, "scanner_c": 3.0}
+SCANS = range(200, 320)
 # Of an image that is broken: enough to be known as one.
 LEFT_BYTES = 60
 
@@ -57,6 +60,34 @@ def for_all_lessons(workspace: Path) -> None:
         came_in = images[days_ago * IMAGES_A_DAY :][:IMAGES_A_DAY]
         once(workspace / "incoming" / str(today - timedelta(days=days_ago)), lambda folder, chosen=came_in: copy(chosen, folder))
     once(workspace / "some_broken", lambda folder: break_some(images[:IMAGES_A_DAY], folder))
+    for_the_tables(workspace, made, today)
+
+
+def for_the_tables(workspace: Path, made: Digits, today: date) -> None:
+    """Scans as rows of tables, by day and by scanner, and means of the digits as models."""
+    once(workspace / "trained" / "means", lambda folder: digits.write_means(folder / "means.csv", made.labels))
+    once(workspace / "trained" / "means_by_scanner", lambda folder: each_scanner(lambda name, gain: means_of(folder, made, name, gain)))
+    once(workspace / "scans_by_scanner", lambda folder: each_scanner(lambda name, gain: scans_of(folder, name, gain)))
+    for days_ago in range(1, DAYS + 1):
+        scans = list(SCANS)[days_ago * IMAGES_A_DAY :][:IMAGES_A_DAY]
+        day = workspace / "scans_by_day" / str(today - timedelta(days=days_ago))
+        once(day, lambda folder, chosen=scans: digits.write_scans(folder / "scans.csv", chosen))
+
+
+def each_scanner(make: Callable[[str, float], None]) -> None:
+    for name, gain in SCANNERS.items():
+        make(name, gain)
+
+
+def means_of(folder: Path, made: Digits, scanner: str, gain: float) -> None:
+    digits.write_means(folder / f"{scanner}.csv", made.labels, gain)
+
+
+def scans_of(folder: Path, scanner: str, gain: float) -> None:
+    """In two files, which make one partition all the same."""
+    half = len(SCANS) // 2
+    for part, indexes in (("morning", SCANS[:half]), ("evening", SCANS[half:])):
+        digits.write_scans(folder / f"scanner={scanner}" / f"{part}.csv", indexes, gain)
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:

@@ -15,7 +15,8 @@ from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.hooks.storage import open_file, use_airflow_connections
 from airflow_batchinfer.hooks.workspace import WorkspaceHook, open_workspace, workspace_url
 from airflow_batchinfer.planning.config import ParallelRunConfig
-from airflow_batchinfer.planning.plan import items_of, read_lines
+from airflow_batchinfer.planning.lines import read_line
+from airflow_batchinfer.planning.plan import read_lines
 from airflow_batchinfer.planning.planner import Request
 from airflow_batchinfer.planning.stored import load_job, plan_prefix
 from airflow_batchinfer.storage import connections, open_file_system, open_output
@@ -309,7 +310,7 @@ def test_a_job_behind_a_connection_keeps_it_in_every_url_and_its_secrets_in_none
     pin = begin(workspace, request)
     job = load_job(workspace, pin.job)
     (line,) = read_lines(workspace.store, plan_prefix(job), range(1))
-    assert [item.path for item in items_of(line)] == [f"{root}/in/a@b", f"{root}/in/c"]
+    assert [item.path for item in read_line(line).items] == [f"{root}/in/a@b", f"{root}/in/c"]
     assert (pin.output_dir, job.spec.side_inputs[0][1]) == (f"{root}/out", f"{root}/labels")
     summary = score(workspace, pin, NodeOptions())
     assert summary.output == f"{root}/out/parallel_run_step.txt"

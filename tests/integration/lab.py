@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.datasets import Dataset, FileDataset
 from airflow_batchinfer.engine.blocks import read_log
 from airflow_batchinfer.engine.merge import Summary, merge
 from airflow_batchinfer.engine.node import NodeOptions
@@ -217,7 +217,7 @@ class Lab:
         config = {"error_threshold": 0, "environment_variables": self.variables, **asked}
         return Request(
             config=ParallelRunConfig(entry_script=str(SCRIPTS / script), **config),
-            inputs=[FileDataset.from_files(str(url)) for url in inputs],
+            inputs=[given if isinstance(given, Dataset) else FileDataset.from_files(str(given)) for given in inputs],
             output_dir=output,
             interpreter=interpreter.path,
             interpreter_digest=interpreter.digest,

@@ -10,12 +10,14 @@ from tests.integration.lab import PROJECT, Lab
 
 # Prints how much the peak memory of a fresh process grew while it did `what`, in bytes.
 MEASURE = """
-import json, os, resource, sys
+import json, os, sys
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage: what that tells of a process begins with the memory of the one that started it.
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 from airflow_batchinfer.datasets import FileDataset, local_walk
 from airflow_batchinfer.engine.merge import merge
 from airflow_batchinfer.engine.node import NodeOptions, work
+from airflow_batchinfer.planning.cutting import Cut
 from airflow_batchinfer.planning.plan import PlanDraft
 from airflow_batchinfer.planning.stored import load_pin
 from airflow_batchinfer.workspace import Workspace
@@ -23,7 +25,7 @@ what, *told = sys.argv[1:]
 if what == "plan":
     local_walk.RUN_ENTRIES = 10_000  # a folder of many runs, without the millions of files it would take
     before = peak()
-    with PlanDraft([FileDataset.from_files(told[0])], 1) as draft:
+    with PlanDraft([FileDataset.from_files(told[0])], Cut(1)) as draft:
         found = draft.items
 else:
     workspace = Workspace.at(told[0])

@@ -18,6 +18,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 import pytest
 
 from airflow_batchinfer.engine.jobs import all_jobs
@@ -57,6 +58,7 @@ FIRST_WAVE = {
 SECOND_WAVE = {
     "one_image_again": ("score_again", ONE_IMAGE),
     "within_budget": ("error_budget", {}),
+    "partitions": ("many_models", {}),
 }
 
 
@@ -165,8 +167,8 @@ def nightly(lesson: str, first_day: date) -> str:
     return lesson
 
 
-def test_there_are_six_lessons_of_at_most_sixty_lines_each():
-    assert [file.name[:2] for file in LESSONS] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_eight_lessons_of_at_most_sixty_lines_each():
+    assert [file.name[:2] for file in LESSONS] == [f"{number:02}" for number in range(1, 9)]
     assert {file.name: lines for file in LESSONS if (lines := len(file.read_text().splitlines())) > 60} == {}
 
 
@@ -268,6 +270,42 @@ def test_lesson_5_reports_as_soon_as_the_other_dag_has_scored(lessons: Lessons):
     rest.wait_for("report_on_digits", report["dag_run_id"])
     assert rest.xcom("report_on_digits", report["dag_run_id"], "report") == Counter(row.split(": ")[1] for row in lessons.rows(dag, run))
     assert "10 rows by mnist:1" in rest.log("report_on_digits", report["dag_run_id"], "report")
+
+
+def test_lesson_7_scores_the_rows_of_yesterday_and_leaves_a_parquet_file_that_says_of_each_where_it_stood(
+    lessons: Lessons, days: list[str]
+):
+    # Without catchup Airflow makes one run by itself, of the last whole interval.
+    rest, dag = lessons.airflow.rest, "score_a_table"
+    [scheduled] = wait_until(lambda: rest.runs(dag), "the night's run is there", RUN_SECONDS)
+    run = rest.wait_for(dag, scheduled["dag_run_id"], ["success"], RUN_SECONDS)["dag_run_id"]
+    day = scheduled["data_interval_start"][:10]
+    assert day in days
+    result = Path(lessons.airflow.rest.xcom(dag, run, "score.merge"))
+    assert result == lessons.workspace / "digits_by_day" / day / "digits.parquet"
+    frame = pd.read_parquet(result)
+    scans = pd.read_csv(lessons.workspace / "scans_by_day" / day / "scans.csv")
+    assert list(frame.columns) == ["item_file", "item_row", "scan", "digit", "distance"]
+    assert frame["scan"].tolist() == scans["scan"].tolist() == scans.iloc[frame["item_row"]]["scan"].tolist()
+    assert str(frame.dtypes["digit"]) == "int64"
+    assert right_digits(lessons, frame) >= 15
+    assert lessons.summary(dag, run)["mini_batches"] > 1
+    seen = lessons.airflow.rest.xcom(dag, run, "count_digits")
+    assert seen == {str(digit): count for digit, count in Counter(frame["digit"]).items()}
+
+
+def test_lesson_8_scores_each_partition_with_a_model_of_its_own(again: Lessons):
+    dag, run = again.ended("partitions")
+    summary = again.summary(dag, run)
+    assert (summary["mini_batches"], summary["items"]) == (3, 360)
+    frame = pd.read_csv(again.airflow.rest.xcom(dag, run, "score.merge"))
+    by_scanner = [frame.iloc[start : start + 120] for start in (0, 120, 240)]
+    # With another scanner's model, half as bright, hardly a digit would be read.
+    assert all(right_digits(again, each) >= 96 for each in by_scanner)
+
+
+def right_digits(lessons: Lessons, frame: pd.DataFrame) -> int:
+    return sum(WORDS[digit] == lessons.truth[f"{scan}.png"] for scan, digit in zip(frame["scan"], frame["digit"], strict=True))
 
 
 def test_the_demo_shows_a_run_task_by_task_and_item_by_item_and_of_one_that_failed_the_reason(lessons: Lessons, lab: Lab):

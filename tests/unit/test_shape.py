@@ -12,7 +12,7 @@ from airflow_batchinfer.workspace import Workspace
 
 
 def test_these_names_are_exported_and_no_others():
-    names = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "Workspace"]
+    names = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "TabularDataset", "Workspace"]
     assert sorted(airflow_batchinfer.__all__) == names
 
 

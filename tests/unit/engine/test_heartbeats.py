@@ -17,7 +17,7 @@ from airflow_batchinfer.engine.heartbeats import (
     this_host,
     why_nodes_failed,
 )
-from airflow_batchinfer.errors import UserError
+from airflow_batchinfer.errors import ErrorBudgetSpent, UserError
 from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.thresholds import Thresholds
@@ -189,6 +189,19 @@ def test_a_node_that_failed_and_one_that_counted_are_both_heard(sighted: Sighted
     last = read_heartbeat(sighted.store, FOLDER, "own")
     assert last
     assert (last.init_failures, last.failure) == (2, "it would not start")
+
+
+def test_that_the_budget_is_spent_is_heard_by_the_nodes_of_our_own_run_and_by_no_others(sighted: Sighted):
+    ours, theirs = (own_heartbeat(node, replace(PIN, pinned_at=at), 0, 1) for node, at in (("mate", PIN.pinned_at), ("stranger", 1.0)))
+    for beat, failure in ((ours, UserError("init() failed")), (theirs, ErrorBudgetSpent("too much"))):
+        with Pulse(sighted.store, FOLDER, beat) as pulse:
+            pulse.say_failure(failure)
+    sighted.witness.observe(["mate", "stranger"])
+    assert sighted.witness.budget_spent() is None
+    with Pulse(sighted.store, FOLDER, ours) as pulse:
+        pulse.say_failure(ErrorBudgetSpent("too much", "Traceback of the script"))
+    sighted.witness.observe(["mate"])
+    assert str(sighted.witness.budget_spent()) == "Traceback of the script\n\ntoo much"
 
 
 def test_of_several_that_failed_the_last_one_is_told(sighted: Sighted):

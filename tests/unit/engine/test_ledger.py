@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -99,6 +100,65 @@ def test_a_mini_batch_of_a_lost_block_starts_anew():
     assert ledger.judge(1, 10, FAILED, NOTHING)[0] is Verdict.RETRY
 
 
+def isolating(thresholds: Thresholds, max_tries: int = 1) -> Ledger:
+    return Ledger(thresholds, max_tries, isolates=True)
+
+
+def test_a_mini_batch_whose_tries_are_used_up_is_isolated_only_where_that_is_asked_for():
+    ledger = isolating(Thresholds(-1), 2)
+    assert [ledger.judge(7, 10, FAILED, NOTHING)[0] for _ in range(2)] == [Verdict.RETRY, Verdict.ISOLATE]
+    assert lenient(1).judge(7, 10, FAILED, NOTHING)[0] is Verdict.GIVE_UP
+
+
+@pytest.mark.parametrize(("items", "failure"), [(1, FAILED), (10, Failed("cannot be read", "it", indivisible=True))])
+def test_what_halving_cannot_tell_apart_is_given_up_at_once(items: int, failure: Failed):
+    assert isolating(Thresholds(-1)).judge(7, items, failure, NOTHING)[0] is Verdict.GIVE_UP
+
+
+def test_a_mini_batch_that_is_isolated_costs_nothing_until_an_item_is_found():
+    ledger = isolating(Thresholds(0))
+    ledger.judge(7, 10, FAILED, NOTHING)
+    assert ledger.uncommitted == NOTHING
+    assert ledger.judge_part(7, 0, NOTHING) is Verdict.ISOLATE
+    assert ledger.spent(NOTHING) is None
+
+
+def test_the_calls_of_parts_count_as_attempts():
+    ledger = isolating(Thresholds(-1), 3)
+    for _ in range(3):
+        ledger.judge(7, 10, FAILED, NOTHING)
+    for _ in range(5):
+        ledger.judge_part(7, 1, NOTHING)
+    verdict, counts = ledger.judge(7, 10, Succeeded(9, 1, 9), NOTHING)
+    assert (verdict, counts) == (Verdict.DONE, Counts(1, 0, 10, 1, 9, 9))
+    assert ledger.uncommitted == counts
+
+
+def test_if_no_part_succeeded_it_is_given_up_and_not_isolated_again():
+    ledger = isolating(Thresholds(-1))
+    ledger.judge(7, 2, FAILED, NOTHING)
+    ledger.judge_part(7, 1, NOTHING)
+    assert ledger.judge(7, 2, FAILED, NOTHING) == (Verdict.GIVE_UP, Counts(1, 1, 2, 2, 0, 3))
+
+
+def test_what_is_found_counts_together_with_what_all_nodes_have_committed_and_aborts_at_once():
+    ledger = isolating(Thresholds(5))
+    others = Counts(2, 0, 20, 4, 16, 2)
+    ledger.judge(7, 10, FAILED, others)
+    assert ledger.judge_part(7, 1, others) is Verdict.ISOLATE
+    assert ledger.judge_part(7, 2, others) is Verdict.ABORT
+    assert ledger.spent(others) == "6 items failed, more than error_threshold=5 allows"
+
+
+def test_a_lost_block_forgets_what_was_found_and_that_it_was_isolated():
+    ledger = isolating(Thresholds(5))
+    ledger.judge(7, 10, FAILED, NOTHING)
+    ledger.judge_part(7, 3, NOTHING)
+    ledger.settle([7])
+    assert ledger.uncommitted == NOTHING
+    assert ledger.judge(7, 10, FAILED, NOTHING)[0] is Verdict.ISOLATE
+
+
 class AgainstAModel(RuleBasedStateMachine):
     """The model remembers every attempt and adds up from the beginning each time it is asked."""
 
@@ -106,12 +166,13 @@ class AgainstAModel(RuleBasedStateMachine):
         super().__init__()
         self.committed = Counts()
         self.tries: dict[int, int] = {}
+        self.isolating: set[int] = set()
         self.decided: dict[int, Counts] = {}
 
-    @initialize(threshold=st.integers(-1, 30), count=st.none() | st.integers(-1, 6), max_tries=st.integers(1, 4))
-    def begin(self, threshold: int, count: int | None, max_tries: int) -> None:
-        self.thresholds, self.max_tries = Thresholds(threshold, count), max_tries
-        self.ledger = Ledger(self.thresholds, max_tries)
+    @initialize(threshold=st.integers(-1, 30), count=st.none() | st.integers(-1, 6), max_tries=st.integers(1, 4), isolates=st.booleans())
+    def begin(self, threshold: int, count: int | None, max_tries: int, isolates: bool) -> None:
+        self.thresholds, self.max_tries, self.isolates = Thresholds(threshold, count), max_tries, isolates
+        self.ledger = Ledger(self.thresholds, max_tries, isolates=isolates)
 
     def total(self) -> Counts:
         whole = self.committed
@@ -126,6 +187,12 @@ class AgainstAModel(RuleBasedStateMachine):
             self.tries[number] = tries
             assert (verdict, counts) == (Verdict.RETRY, Counts())
             return
+        if isinstance(outcome, Failed) and self.isolates and items > 1 and number not in self.isolating:
+            self.isolating.add(number)
+            self.tries[number] = tries
+            assert (verdict, counts) == (Verdict.ISOLATE, Counts(attempts=tries))
+            return
+        self.isolating.discard(number)
         self.decided[number] = expected(tries)
         assert counts == expected(tries)
         if self.thresholds.exceeded(self.total()):
@@ -148,8 +215,17 @@ class AgainstAModel(RuleBasedStateMachine):
             lambda tries: Counts(1, 0, *expected, tries, int(rows > items), int(rows < items)),
         )
 
+    @rule(number=st.integers(0, 5), items_failed=st.integers(0, 3))
+    def a_part_ends(self, number: int, items_failed: int) -> None:
+        if number in self.isolating:
+            self.tries[number] += 1
+            self.decided[number] = Counts(items_failed=items_failed)
+            expected = Verdict.ABORT if self.thresholds.exceeded(self.total()) else Verdict.ISOLATE
+            assert self.ledger.judge_part(number, items_failed, self.committed) is expected
+
     @rule(numbers=st.sets(st.integers(0, 5)))
     def commits(self, numbers: set[int]) -> None:
+        numbers = numbers - self.isolating
         for number in numbers:
             self.committed = self.committed.plus(self.decided.pop(number, Counts()))
             self.tries.pop(number, None)
@@ -158,6 +234,7 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule(numbers=st.sets(st.integers(0, 5)))
     def loses_a_block(self, numbers: set[int]) -> None:
         for number in numbers:
+            self.isolating.discard(number)
             self.decided.pop(number, None)
             self.tries.pop(number, None)
         self.ledger.settle(sorted(numbers))

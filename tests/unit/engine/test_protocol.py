@@ -1,13 +1,16 @@
 import json
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_batchinfer.engine.isolation import Part
 from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.protocol import (
     AttemptFailed,
+    Call,
     Done,
     Garbled,
     InitFailed,
@@ -72,7 +75,9 @@ def test_no_header_is_worse_than_nonsense(header: object):
 
 def test_the_frames_of_a_node_are_those_that_a_worker_reads():
     start = Start("/s/score.py", "/s", ("--a", "b\udce9"), appends_rows=True, to_csv={"sep": ","}, logging_level="INFO")
-    stream = BytesIO(start_frame(start) + run_frame(7, b'[["/a",1,2]]\n') + shutdown_frame())
+    start = replace(start, result_format="csv", include_item=True)
+    line, part = b'[["/a",1,2]]\n', Call(8, Part(0, 5, 9))
+    stream = BytesIO(start_frame(start) + run_frame(Call(7), line) + run_frame(part, line) + shutdown_frame())
     told = {
         "script": "/s/score.py",
         "source": "/s",
@@ -80,5 +85,13 @@ def test_the_frames_of_a_node_are_those_that_a_worker_reads():
         "append_row": True,
         "to_csv": {"sep": ","},
         "logging_level": "INFO",
+        "tables": [],
+        "format": "csv",
+        "include_item": True,
     }
-    assert [read_frame(stream) for _ in range(4)] == [(told, b""), ({"run": 7}, b'[["/a",1,2]]\n'), ({"shutdown": True}, b""), None]
+    runs = [({"run": 7}, line), ({"run": 8, "part": [0, 5, 9]}, line)]
+    assert [read_frame(stream) for _ in range(5)] == [(told, b""), *runs, ({"shutdown": True}, b""), None]
+
+
+def test_a_failure_says_whether_halving_could_tell_more():
+    assert read_answer(({**FAILURE, "failed": 7, "indivisible": True}, b"")) == AttemptFailed(7, replace(FAILED, indivisible=True))

@@ -8,6 +8,7 @@ import pytest
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
+from airflow_batchinfer.planning.cutting import Cut
 from airflow_batchinfer.planning.thresholds import Thresholds
 
 
@@ -23,7 +24,7 @@ def faults(**given: object) -> tuple[str, ...]:
 
 def test_the_defaults_are_those_of_the_original():
     given = config()
-    assert given.mini_batch_items == 10
+    assert given.cut(of_tables=False).size == 10
     assert given.append_row_file_name == "parallel_run_step.txt"
     assert given.appends_rows
     rules = given.rules()
@@ -48,6 +49,7 @@ GOOD = {
     "logging_level": ["WARNING", "INFO", "DEBUG", "debug"],
     "run_invocation_timeout": [0.5, 60, "600"],
     "run_max_try": [1, "3"],
+    "isolate_failures": [True, False, "true", "FALSE"],
     "environment_variables": [{}, {"NAME": "value"}, {"NAME": ""}, {"NAME": "a=b"}, {"NAME": "{{ var.value.x }}"}],
     "compute_target": [None, ComputeTarget(), ComputeTarget(pool="p", queue="q", executor="e", pool_slots=2)],
     "entry_script": ["score.py", Path("scripts/score.py")],
@@ -67,6 +69,7 @@ BAD = {
     "logging_level": ["ERROR", "", None, 10],
     "run_invocation_timeout": [0, -1, "soon", None, True, float("nan")],
     "run_max_try": [0, -1, None, 1.5],
+    "isolate_failures": ["", "yes", None, 1, "None"],
     "environment_variables": [{"A=B": "x"}, {"": "x"}, {"A": 1}, {1: "a"}, {"A": "x\0y"}, {"A\0": "x"}, ["A=B"], "A=B", "{{ params.x }}"],
     "compute_target": ["gpu-cluster", {"pool": "gpu"}, "{{ params.x }}", ComputeTarget],
 }
@@ -91,12 +94,65 @@ def test_a_value_that_does_not_fit_is_refused_by_its_name(name: str, value: obje
 
 @pytest.mark.parametrize("size", ["1kb", "10MB", "1gB"])
 def test_a_mini_batch_size_in_bytes_is_said_to_be_for_tables(size: str):
-    assert faults(mini_batch_size=size) == (f"mini_batch_size={size!r}: a size in bytes is for tables; give a number of files, such as 10",)
+    with pytest.raises(ConfigError) as raised:
+        config(mini_batch_size=size).cut(of_tables=False)
+    assert raised.value.faults == (f"mini_batch_size={size!r}: a size in bytes is for tables; give a number of files, such as 10",)
+
+
+@pytest.mark.parametrize(
+    ("size", "in_bytes"), [(None, 1 << 20), ("1024", 1024), ("1kb", 1 << 10), ("1024KB", 1 << 20), ("10MB", 10 << 20), ("1gB", 1 << 30)]
+)
+def test_a_mini_batch_of_a_table_is_measured_in_bytes_in_powers_of_1024(size: str | None, in_bytes: int):
+    assert config(mini_batch_size=size).cut(of_tables=True) == Cut(in_bytes)
+
+
+def test_a_partition_is_a_mini_batch_so_a_size_beside_it_is_refused():
+    assert config(partition_keys=["region", "day"]).cut(of_tables=True).keys == ("region", "day")
+    (fault,) = faults(partition_keys=["region"], mini_batch_size="10")
+    assert fault == "partition_keys=['region'] with mini_batch_size='10': give one; a partition is a mini-batch"
+
+
+@pytest.mark.parametrize(("said", "isolates"), [(True, True), ("TRUE", True), ("true", True), (False, False), ("false", False)])
+def test_whether_failures_are_isolated_may_be_said_as_a_template_renders_it(said: object, isolates: bool):
+    assert config(isolate_failures=said).isolates_failures is isolates
+
+
+def test_a_partition_is_never_called_in_parts():
+    assert faults(isolate_failures=True, partition_keys=["region"]) == (
+        "isolate_failures with partition_keys=['region']: give one; a partition is never called in parts",
+    )
+    assert not config(isolate_failures=False, partition_keys=["region"]).isolates_failures
+
+
+@pytest.mark.parametrize("keys", ["region", [""], ["a", "a"], [1], 7])
+def test_partition_keys_that_are_no_list_of_names_are_refused(keys: object):
+    assert faults(partition_keys=keys) == (f"partition_keys={keys!r}: give a list of names, each once",)
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet", "ROWS.CSV"])
-def test_a_file_name_whose_format_cannot_be_written_yet_is_refused(name: str):
-    assert "only text can be written so far" in faults(append_row_file_name=name)[0]
+@pytest.mark.parametrize(("said", "includes"), [(True, True), ("TRUE", True), (False, False), ("False", False)], ids=repr)
+def test_what_has_columns_has_room_for_the_item(name: str, said: object, includes: bool):
+    assert config(append_row_file_name=name, include_item=said).includes_item is includes
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "csv", "rows.csv.gz", "rows"])
+def test_text_has_no_columns_and_so_no_room_for_the_item(name: str):
+    (fault,) = faults(append_row_file_name=name, include_item="True")
+    assert fault == f"include_item=True: {name!r} is text, which has no columns; let append_row_file_name end in .csv, .jsonl or .parquet"
+    assert not config(append_row_file_name=name, include_item="False").includes_item
+
+
+def test_a_script_that_writes_its_own_files_names_its_items_itself():
+    (fault,) = faults(append_row_file_name="rows.csv", output_action="Summary_Only", include_item=True)
+    assert fault.startswith("include_item=True with output_action='summary_only'")
+
+
+def test_whether_the_item_has_room_is_asked_when_its_templates_are_rendered():
+    config(append_row_file_name="{{ params.name }}", include_item=True)
+    config(include_item="{{ params.include }}")
+    with pytest.raises(ConfigError, match="give True or False"):
+        config(include_item="{{ params.include }}").require_rendered()
+    assert faults(include_item="perhaps") == ("include_item='perhaps': give True or False",)
 
 
 def test_no_environment_variables_may_be_said_as_none_as_in_the_original():

@@ -58,7 +58,7 @@ def test_no_two_forms_share_what_can_be_changed():
 def test_the_defaults_are_the_config_s_own():
     defaults = resolved()
     config = ParallelRunConfig(entry_script="score.py", error_threshold=0)
-    assert int(defaults.pop("mini_batch_size")) == config.mini_batch_items
+    assert int(defaults.pop("mini_batch_size")) == config.cut(of_tables=False).size
     assert defaults == {name: getattr(config, name) for name in defaults}
 
 
@@ -86,7 +86,7 @@ GOOD = {
 }
 BAD = {
     "input": ["", None, 3],
-    "mini_batch_size": ["", "0", "-1", "ten", "1.5", "10kb", None],
+    "mini_batch_size": ["", "0", "-1", "ten", "1.5", "10kib", None],
     "node_count": [0, -1, 1.5, "2", None, MOST_NODES + 1],
     "process_count_per_node": [0, -1, "2", 1.5],
     "logging_level": ["ERROR", "info", "", None],

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from airflow_batchinfer.datasets import FileDataset
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning import cutting, plan
-from airflow_batchinfer.planning.plan import PlanDraft, items_of, read_lines
+from airflow_batchinfer.planning.cutting import Cut
+from airflow_batchinfer.planning.lines import read_line
+from airflow_batchinfer.planning.plan import PlanDraft, read_lines
 from airflow_batchinfer.storage import RemoteStore
 
 AWKWARD = ["a\nb", 'quote"d', "com,ma", "bräck]et[", "tab\t", "back\\slash", "日本", os.fsdecode(b"caf\xe9"), " ", "a\r", "\x7f", "null"]
@@ -32,11 +34,11 @@ def make(folder: Path, names: list[str]) -> FileDataset:
 def planned(datasets: list[FileDataset], mini_batch_items: int) -> tuple[list[list[str]], str]:
     """The paths of each mini-batch, as a node reads them, and the digest."""
     store = memory()
-    with PlanDraft(datasets, mini_batch_items) as draft:
+    with PlanDraft(datasets, Cut(mini_batch_items)) as draft:
         draft.store_in(store, "plan/x")
         lines = read_lines(store, "plan/x", range(draft.mini_batches))
-        assert draft.items == sum(len(items_of(line)) for line in lines)
-        return [[item.path for item in items_of(line)] for line in lines], draft.digest
+        assert draft.items == sum(read_line(line).count for line in lines)
+        return [[item.path for item in read_line(line).items] for line in lines], draft.digest
 
 
 def test_items_are_cut_into_mini_batches_in_the_order_of_their_paths(tmp_path: Path):
@@ -54,10 +56,10 @@ def test_an_item_is_its_path_its_size_and_its_time(tmp_path: Path):
     dataset = make(tmp_path / "in", ["abc"])
     os.utime(tmp_path / "in" / "abc", ns=(5, 123_456_789))
     store = memory()
-    with PlanDraft([dataset], 10) as draft:
+    with PlanDraft([dataset], Cut(10)) as draft:
         draft.store_in(store, "plan/x")
     (line,) = read_lines(store, "plan/x", range(1))
-    assert items_of(line) == [(str(tmp_path / "in" / "abc"), 6, 123_456_789)]
+    assert read_line(line).items == ((str(tmp_path / "in" / "abc"), 6, 123_456_789),)
 
 
 def test_awkward_names_come_back_as_they_are(tmp_path: Path):
@@ -67,7 +69,7 @@ def test_awkward_names_come_back_as_they_are(tmp_path: Path):
 
 def test_a_line_is_one_line_of_json_whatever_the_names(tmp_path: Path):
     store = memory()
-    with PlanDraft([make(tmp_path / "in", AWKWARD)], 4) as draft:
+    with PlanDraft([make(tmp_path / "in", AWKWARD)], Cut(4)) as draft:
         draft.store_in(store, "plan/x")
     text = store.read("plan/x-00000.jsonl")
     assert text.isascii()
@@ -76,7 +78,7 @@ def test_a_line_is_one_line_of_json_whatever_the_names(tmp_path: Path):
 
 def test_the_index_says_where_each_line_starts_and_where_the_last_one_ends(tmp_path: Path):
     store = memory()
-    with PlanDraft([make(tmp_path / "in", ["a", "bb", "ccc"])], 1) as draft:
+    with PlanDraft([make(tmp_path / "in", ["a", "bb", "ccc"])], Cut(1)) as draft:
         draft.store_in(store, "plan/x")
     lines = store.read("plan/x-00000.jsonl").splitlines(keepends=True)
     assert list(array("Q", store.read("plan/x-00000.index"))) == [0, len(lines[0]), len(lines[0] + lines[1]), len(b"".join(lines))]
@@ -88,10 +90,10 @@ def test_a_stretch_is_read_across_the_borders_of_segments(tmp_path: Path, stretc
         monkeypatch.setattr(module, "SEGMENT_MINI_BATCHES", 3)
     store = memory()
     names = [f"file {number}" for number in range(7)]
-    with PlanDraft([make(tmp_path / "in", names)], 1) as draft:
+    with PlanDraft([make(tmp_path / "in", names)], Cut(1)) as draft:
         draft.store_in(store, "plan/x")
     assert [path.rpartition(".")[0] for path in store.find("plan") if path.endswith(".jsonl")] == [f"plan/x-{n:05d}" for n in range(3)]
-    read = [Path(items_of(line)[0].path).name for line in read_lines(store, "plan/x", stretch)]
+    read = [Path(read_line(line).items[0].path).name for line in read_lines(store, "plan/x", stretch)]
     assert read == names[stretch.start : stretch.stop]
 
 
@@ -119,7 +121,7 @@ def test_an_input_that_matches_nothing_is_named_with_all_others_of_its_kind(tmp_
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError) as raised:
         PlanDraft(
-            [FileDataset.from_files(str(tmp_path / "empty")), there, there.take(0), FileDataset.from_files(str(tmp_path / "gone"))], 1
+            [FileDataset.from_files(str(tmp_path / "empty")), there, there.take(0), FileDataset.from_files(str(tmp_path / "gone"))], Cut(1)
         )
     assert len(raised.value.faults) == 3
     assert all(str(tmp_path) in fault for fault in raised.value.faults)
@@ -128,10 +130,10 @@ def test_an_input_that_matches_nothing_is_named_with_all_others_of_its_kind(tmp_
 def test_a_draft_leaves_nothing_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    with PlanDraft([make(tmp_path / "in", ["a"])], 1):
+    with PlanDraft([make(tmp_path / "in", ["a"])], Cut(1)):
         assert len(list((tmp_path / "tmp").iterdir())) == 1
     with pytest.raises(ConfigError):
-        PlanDraft([FileDataset.from_files(str(tmp_path / "nowhere"))], 1)
+        PlanDraft([FileDataset.from_files(str(tmp_path / "nowhere"))], Cut(1))
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -155,7 +157,7 @@ def test_where_nothing_is_allowed_an_empty_plan_has_no_mini_batches_and_no_segme
     (tmp_path / "empty").mkdir()
     store = memory()
     datasets = [FileDataset.from_files(str(tmp_path / name)) for name in ("empty", "gone", "gone/*.png", "empty/*.png")]
-    with PlanDraft(datasets, 1, allow_empty=True) as draft:
+    with PlanDraft(datasets, Cut(1), allow_empty=True) as draft:
         draft.store_in(store, "plan/x")
         assert (draft.items, draft.mini_batches, list(store.find(""))) == (0, 0, [])
         assert read_lines(store, "plan/x", range(0)) == []
@@ -163,7 +165,7 @@ def test_where_nothing_is_allowed_an_empty_plan_has_no_mini_batches_and_no_segme
 
 def test_where_nothing_is_allowed_what_is_there_is_planned_all_the_same(tmp_path: Path):
     there = make(tmp_path / "in", ["a", "b"])
-    with PlanDraft([FileDataset.from_files(str(tmp_path / "gone")), there], 1, allow_empty=True) as draft:
+    with PlanDraft([FileDataset.from_files(str(tmp_path / "gone")), there], Cut(1), allow_empty=True) as draft:
         assert (draft.items, draft.mini_batches) == (2, 2)
         digest = draft.digest
     assert planned([there], 1)[1] == digest
@@ -171,5 +173,5 @@ def test_where_nothing_is_allowed_what_is_there_is_planned_all_the_same(tmp_path
 
 def test_allowing_nothing_does_not_change_the_plan_of_something(tmp_path: Path):
     there = make(tmp_path / "in", ["a", "b", "c"])
-    with PlanDraft([there], 2, allow_empty=True) as draft:
+    with PlanDraft([there], Cut(2), allow_empty=True) as draft:
         assert draft.digest == planned([there], 2)[1]

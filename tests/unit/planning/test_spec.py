@@ -8,7 +8,9 @@ from airflow_batchinfer.planning.spec import Job, JobSpec
 
 SPEC = JobSpec(
     inputs="digest of the inputs",
-    mini_batch_items=10,
+    tables=(),
+    mini_batch_size=10,
+    partition_keys=(),
     entry_script="score.py",
     source="digest of the source",
     arguments=("--labels", "{labels}"),
@@ -20,10 +22,14 @@ SPEC = JobSpec(
     appends_rows=True,
     append_row_file_name="rows.txt",
     to_csv="{}",
+    include_item=False,
+    isolate_failures=False,
 )
 OTHER = {
     "inputs": "other",
-    "mini_batch_items": 11,
+    "tables": ("{}",),
+    "mini_batch_size": 11,
+    "partition_keys": ("day",),
     "entry_script": "other.py",
     "source": "other",
     "arguments": ("--labels", "{label}"),
@@ -35,6 +41,8 @@ OTHER = {
     "appends_rows": False,
     "append_row_file_name": "other.txt",
     "to_csv": '{"sep": ","}',
+    "include_item": True,
+    "isolate_failures": True,
 }
 JOB = Job("name-1", SPEC, 100, 10, "plan", 2, 3, 1234.5)
 
@@ -84,3 +92,20 @@ def test_a_job_with_text_that_is_not_unicode_comes_back_from_its_stored_form():
 
 def test_a_job_s_blocks_are_those_that_were_cut_when_it_was_planned():
     assert JOB.blocks() == cut_blocks(10, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "result_format"),
+    [
+        ("rows.csv", "csv"),
+        ("ROWS.JsonL", "jsonl"),
+        ("a.b.parquet", "parquet"),
+        ("rows.txt", "txt"),
+        ("csv", "txt"),
+        ("rows.csv.gz", "txt"),
+        (".csv", "csv"),
+    ],
+)
+def test_the_end_of_the_file_s_name_says_the_format(name: str, result_format: str):
+    assert replace(SPEC, append_row_file_name=name).result_format == result_format
+    assert replace(SPEC, append_row_file_name=name, appends_rows=False).result_format == "txt"

@@ -36,7 +36,7 @@ def test_rows_are_not_joined_and_not_lost():
     "result", [[], (), iter(()), np.array([]), pd.Series([], dtype=float)], ids=["list", "tuple", "iterator", "array", "series"]
 )
 def test_no_row_is_a_result(result: object):
-    assert append_rows(result, {}) == (0, b"", 0)
+    assert append_rows(result, {}) == (0, b"", 0, None)
 
 
 def test_any_iterable_will_do():

@@ -24,13 +24,13 @@ def script(tmp_path: Path, text: str, *arguments: str) -> Script:
 
 
 def test_run_gets_the_paths(tmp_path: Path):
-    assert script(tmp_path, "def run(mini_batch): return [each.upper() for each in mini_batch]").run(["/a"]) == ["/A"]
+    assert script(tmp_path, "def run(mini_batch): return [each.upper() for each in mini_batch]").run(["/a"], {}) == ["/A"]
 
 
 def test_init_comes_first_and_is_optional(tmp_path: Path):
     with_init = script(tmp_path, "def init():\n    global model\n    model = 3\ndef run(mini_batch): return [model]")
     with_init.init()
-    assert with_init.run([]) == [3]
+    assert with_init.run([], {}) == [3]
     script(tmp_path, "def run(mini_batch): return []").init()
 
 
@@ -38,7 +38,7 @@ def test_shutdown_is_optional(tmp_path: Path):
     script(tmp_path, "def run(mini_batch): return []").shutdown()
     with_shutdown = script(tmp_path, "said = []\ndef run(x): return said\ndef shutdown(): said.append('bye')")
     with_shutdown.shutdown()
-    assert with_shutdown.run([]) == ["bye"]
+    assert with_shutdown.run([], {}) == ["bye"]
 
 
 @pytest.mark.parametrize("text", ["", "run = 3", "def init(): pass"])
@@ -50,13 +50,13 @@ def test_without_run_it_can_never_work(tmp_path: Path, text: str):
 def test_run_may_be_made_by_init(tmp_path: Path):
     made = script(tmp_path, "def init():\n    global run\n    run = lambda mini_batch: ['made']")
     made.init()
-    assert made.run([]) == ["made"]
+    assert made.run([], {}) == ["made"]
 
 
 def test_run_is_what_it_is_at_each_call(tmp_path: Path):
     text = "def run(mini_batch):\n    global run\n    run = lambda mini_batch: ['second']\n    return ['first']"
     changing = script(tmp_path, text)
-    assert [changing.run([]), changing.run([])] == [["first"], ["second"]]
+    assert [changing.run([], {}), changing.run([], {})] == [["first"], ["second"]]
 
 
 CONTEXTS = {
@@ -74,7 +74,7 @@ CONTEXTS = {
 
 @pytest.mark.parametrize("text", CONTEXTS, ids=range(len(CONTEXTS)))
 def test_the_context_goes_to_whoever_takes_a_second_positional_argument(tmp_path: Path, text: str):
-    found = script(tmp_path, text).run(["/a"])
+    found = script(tmp_path, text).run(["/a"], {})
     assert isinstance(found, MiniBatchContext) if CONTEXTS[text] else found is None
 
 
@@ -95,14 +95,14 @@ def timed(function):
 def run(mini_batch, context):
     return [context]
 """
-    assert script(tmp_path, text).run(["/a"]) == [None]
+    assert script(tmp_path, text).run(["/a"], {}) == [None]
 
 
 def test_the_script_finds_its_arguments_its_siblings_and_itself(tmp_path: Path):
     (tmp_path / "the_sibling.py").write_text("x = 7")
     told = "sys.argv, the_sibling.x, __file__, __name__, sys.modules[__name__].run is run"
     text = f"import sys, the_sibling\ndef run(mini_batch): return [{told}]"
-    found = script(tmp_path, text, "--a", "b").run([])
+    found = script(tmp_path, text, "--a", "b").run([], {})
     path = str(tmp_path / "users_script.py")
     assert found == [[path, "--a", "b"], 7, path, "users_script", True]
 
@@ -112,7 +112,7 @@ def test_a_script_in_a_folder_finds_what_lies_beside_it_and_at_the_top(tmp_path:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "beside_it.py").write_text("y = 2")
     (tmp_path / "deep" / "users_script.py").write_text("import at_the_top, beside_it\ndef run(x): return [at_the_top.x, beside_it.y]")
-    assert load(str(tmp_path / "deep" / "users_script.py"), str(tmp_path), []).run([]) == [1, 2]
+    assert load(str(tmp_path / "deep" / "users_script.py"), str(tmp_path), []).run([], {}) == [1, 2]
 
 
 def test_what_is_no_python_file_is_told_so(tmp_path: Path):

@@ -1,0 +1,1 @@
+"""Tables: how their files are cut into slices, and which columns they have. Reads content, which `datasets` never does."""
