@@ -20,6 +20,6 @@ class Effort:
 
 QUICK = Effort(pairs=1, images=10_000, scored_images=60_000, files=100_000, mapped_mini_batches=4, mapped_runs=1, most_mini_batches=10_000)
 NORMAL = Effort(
-    pairs=5, images=60_000, scored_images=240_000, files=1_000_000, mapped_mini_batches=300, mapped_runs=1, most_mini_batches=100_000
+    pairs=5, images=60_000, scored_images=240_000, files=1_000_000, mapped_mini_batches=200, mapped_runs=1, most_mini_batches=100_000
 )
 FULL = replace(NORMAL, pairs=9, mapped_runs=3, most_mini_batches=1_000_000)
