@@ -12,7 +12,6 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from dags.demo.standalone import Standalone
-from tests.system.conftest import airflow  # noqa: F401 - the same fixture
 from tests.system.live import LiveAirflow
 
 # Where a test leaves what it saw: nowhere, unless this names a folder.
@@ -99,7 +98,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 
 
 @pytest.fixture(scope="session")
-def digits(airflow: LiveAirflow) -> str:  # noqa: F811 - the fixture above
+def digits(airflow: LiveAirflow) -> str:
     """A DAG of one step, with the files that it scores, ready to be triggered."""
     inputs = airflow.standalone.home / "batchinfer" / "digits"
     inputs.mkdir(parents=True)
@@ -113,7 +112,7 @@ def digits(airflow: LiveAirflow) -> str:  # noqa: F811 - the fixture above
 
 
 @pytest.fixture(scope="session")
-def logged_in(browser: BrowserContext, airflow: LiveAirflow) -> BrowserContext:  # noqa: F811 - the fixture above
+def logged_in(browser: BrowserContext, airflow: LiveAirflow) -> BrowserContext:
     """The browser, which remembers who logged in."""
     user = User(browser, airflow.standalone)
     user.log_in()
@@ -122,7 +121,7 @@ def logged_in(browser: BrowserContext, airflow: LiveAirflow) -> BrowserContext: 
 
 
 @pytest.fixture
-def user(logged_in: BrowserContext, airflow: LiveAirflow) -> Iterator[User]:  # noqa: F811 - the fixture above
+def user(logged_in: BrowserContext, airflow: LiveAirflow) -> Iterator[User]:
     user = User(logged_in, airflow.standalone)
     yield user
     user.page.evaluate("localStorage.clear()")  # in which view a DAG was looked at last

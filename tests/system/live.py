@@ -5,10 +5,13 @@ all of them share it, and must not stop it: who wants to kill an Airflow starts 
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dags.demo.rest import Rest, wait_until
 from dags.demo.standalone import Standalone
@@ -55,3 +58,12 @@ class LiveAirflow:
 
 def _when(moment: str | None) -> datetime:
     return datetime.fromisoformat(moment) if moment else datetime.min.replace(tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
+    folder = tmp_path_factory.mktemp("airflow")
+    (folder / "dags").mkdir()
+    standalone = Standalone(folder / "home", folder / "dags", refresh_seconds=1, environment=ENVIRONMENT)
+    with standalone, Rest(standalone.url, standalone.login.user, standalone.login.password) as rest:
+        yield LiveAirflow(standalone, rest)

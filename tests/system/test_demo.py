@@ -16,6 +16,8 @@ import pytest
 from tests.integration.lab import Lab, Program, open_lab
 from tests.trained import DEMO, MAKE
 
+pytestmark = pytest.mark.services
+
 PORT = "import runpy, sys; print(runpy.run_path(sys.argv[1])['port_of_the_page']())"
 
 

@@ -12,6 +12,8 @@ from dags.demo.rest import wait_until
 from tests.system.live import LiveAirflow
 from tests.system.steps import GATE_LAST, Step, StepRun, add_steps, patient
 
+pytestmark = pytest.mark.services
+
 SECONDS_LEFT_TO_WORKERS = 10
 TOLD_TO_STOP = "this node was told to stop"
 

@@ -29,6 +29,8 @@ from tests.integration.lab import Lab, open_lab
 from tests.system.live import LiveAirflow
 from tests.trained import DEMO
 
+pytestmark = pytest.mark.services
+
 PROJECT = Path(__file__).parents[2]
 DAGS, CAST = PROJECT / "dags", PROJECT / "tests" / "entry_scripts"
 LESSONS = sorted(DAGS.glob("0*.py"))

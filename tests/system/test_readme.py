@@ -10,6 +10,8 @@ import pytest
 
 from tests.system.live import LiveAirflow
 
+pytestmark = pytest.mark.services
+
 ROOT = Path(__file__).parents[2]
 
 

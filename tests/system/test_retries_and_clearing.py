@@ -17,6 +17,8 @@ from dags.demo.rest import wait_until
 from tests.system.live import LiveAirflow
 from tests.system.steps import GATE_LAST, Step, StepRun, add_steps, patient
 
+pytestmark = pytest.mark.services
+
 GATE_FIRST = ["000-gate", *(f"{number:03d}" for number in range(1, 8))]
 TIRELESS = {"retries": 9, "retry_delay": timedelta(seconds=3)}
 PATIENT = {"run_invocation_timeout": 300}

@@ -22,6 +22,8 @@ from tests.integration.lab import Program
 from tests.integration.leftovers import MARK, children, is_alive, marked_processes
 from tests.system.live import LiveAirflow
 
+pytestmark = pytest.mark.services
+
 PROJECT = Path(__file__).parents[2]
 DAILY = """
 from datetime import datetime
@@ -141,7 +143,6 @@ def launcher(home, dags, tmp_path) -> Iterator[Program]:
     program.wait()
 
 
-@pytest.mark.services
 def test_after_a_stop_in_the_middle_of_a_task_nothing_is_left_and_the_next_start_keeps_the_password_and_the_keys(home, dags, tmp_path):
     (dags / "stubborn.py").write_text(STUBBORN)
     started = tmp_path / "started"
@@ -162,7 +163,6 @@ def test_after_a_stop_in_the_middle_of_a_task_nothing_is_left_and_the_next_start
         assert [dag["dag_id"] for dag in rest.dags()] == ["stubborn"]
 
 
-@pytest.mark.services
 def test_when_the_launcher_is_killed_nothing_is_left(launcher, tmp_path):
     wait_until(lambda: "healthy" in launcher.stderr or not launcher.is_running, "Airflow is healthy", 120)
     processes = launcher.tree()
@@ -171,7 +171,6 @@ def test_when_the_launcher_is_killed_nothing_is_left(launcher, tmp_path):
     assert_gone(processes, tmp_path.name, 5)
 
 
-@pytest.mark.services
 def test_when_the_launcher_is_interrupted_while_airflow_starts_nothing_is_left(launcher, home, tmp_path):
     wait_until((home / "logs" / "start.log").exists, "Airflow starts", 30)
     processes = wait_until(lambda: tree(launcher.pid) if len(tree(launcher.pid)) > 2 else [], "the keeper has a child", 30)
@@ -180,7 +179,6 @@ def test_when_the_launcher_is_interrupted_while_airflow_starts_nothing_is_left(l
     assert_gone(processes, tmp_path.name, 0)
 
 
-@pytest.mark.services
 def test_when_a_component_ends_all_end_and_the_error_says_which_and_shows_its_log(home, dags, tmp_path):
     airflow = Standalone(home, dags, environment={MARK: tmp_path.name, "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "nonsense"})
     with pytest.raises(NotHealthyError, match=r"(?s)scheduler\.log.*nonsense.*scheduler ended with exit code 1"), airflow:

@@ -16,6 +16,8 @@ from tests.integration.lab import Ended, open_lab
 from tests.system.live import LiveAirflow
 from tests.system.steps import Step, StepRun, add_steps, patient
 
+pytestmark = pytest.mark.services
+
 VARIABLE = "batchinfer_test_api_key"
 API_KEY = "k3y-0f-the-p4rtner"
 TOKEN = "t0ken-in-the-d4g-file"
