@@ -62,10 +62,12 @@ class CsvRanges:
         self._bytes += len(sample.text)
         if self._files == 1:
             log.info(
-                "multi_line=False: the files of %s are cut without being read; it is assumed that no record holds a line break, and that "
-                "the first %s of each of the first %d files shows the types of all values (declare a type to be sure of it)",
-                path, f"{SAMPLE_BYTES:,} bytes", SAMPLE_FILES,
-            )  # fmt: skip
+                "multi_line=False: %s and what follows is cut without being read; it is assumed that no record holds a line break, "
+                "and that the first %d bytes of the first %d files show the types of all values",
+                path,
+                SAMPLE_BYTES,
+                SAMPLE_FILES,
+            )
 
     def _sample(self, read: _Read, item: Item) -> Chunk:
         """The first records of a file, at least one that is a row."""

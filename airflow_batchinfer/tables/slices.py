@@ -7,8 +7,8 @@ from typing import NamedTuple
 class Slice(NamedTuple):
     """Rows of a file, and where they are.
 
-    `start` and `stop` are bytes of a text file, rows of a Parquet file; of a gzip file they are the whole, and `first` and
-    `rows` say which of its rows. `first` is None where nobody counted; then `rows` is an estimate.
+    `start` and `stop` are bytes of a text file, of a gzipped one those of its unpacked text; of a Parquet file they are rows.
+    `first` is the number of its first row in the file, from 0, and None where nobody counted; then `rows` is an estimate.
     """
 
     path: str

@@ -18,29 +18,8 @@ _NOT_KEPT = "S1"  # of each value the first byte: hardly any work
 _TOO_MANY = re.compile(r"in line (\d+), saw (\d+)")
 _INTEGER = re.compile(r"[ \t]*[+-]?[0-9]+[ \t]*")
 # What pandas takes for a missing value; where it does not, a column is not text but what it made of integers that do not go together.
-_MISSING = frozenset(
-    [
-        "",
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-    ],
-)
+_MISSING = {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
+_MISSING |= {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 _RANGES = {"int64": range(-(2**63), 2**63), "uint64": range(2**64)}
 
 

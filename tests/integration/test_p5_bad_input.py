@@ -157,7 +157,7 @@ def test_awkward_file_names_are_told_when_they_fail(lab: Lab):
         (("--unknown",), "unrecognized arguments: --unknown"),
         (("--mini-batch", 3), "unrecognized arguments: --mini-batch 3"),
         (("--error-threshold", "many"), "error_threshold='many': give a whole number, -1 (no limit) or more"),
-        (("--mini-batch-size", "0"), "mini_batch_size=0"),
+        (("--mini-batch-size", "0"), "mini_batch_size='0'"),
         (("--mini-batch-size", "10kb"), "mini_batch_size='10kb': a size in bytes is for tables"),
         (("--append-row-file-name", "a/b"), "append_row_file_name='a/b'"),
         (("--output-action", "both"), "output_action='both': give one of append_row, summary_only"),

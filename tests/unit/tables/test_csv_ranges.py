@@ -82,7 +82,7 @@ def test_one_sentence_says_what_is_assumed(tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.INFO, "airflow_batchinfer"):
         cut(FORM, paths, 10)
     [said] = caplog.messages
-    assert "it is assumed that no record holds a line break, and that the first 1,048,576 bytes of each of the first 10 files" in said
+    assert "it is assumed that no record holds a line break, and that the first 1048576 bytes of the first 10 files show the types" in said
 
 
 def test_a_value_that_does_not_fit_fails_its_mini_batch_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

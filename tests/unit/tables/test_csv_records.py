@@ -40,10 +40,12 @@ def by_hand(text: bytes, separator: bytes) -> tuple[list[int], list[bool]]:
     return ends, [bool(text[start:end].strip(blanks)) for start, end in pairwise([0, *ends])]
 
 
-@given(nasty_bytes, separators)
-def test_records_end_where_a_parser_that_goes_byte_by_byte_says(text: bytes, separator: bytes):
+@given(nasty_bytes, separators, st.sampled_from([0, 1000]))
+def test_records_end_where_a_parser_that_goes_byte_by_byte_says(text: bytes, separator: bytes, most_quotes_at_once: int):
     text = text.replace(b",", separator)
-    ends, filled = find_records(text, separator, is_last=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_records, "_MOST_AT_ONCE", most_quotes_at_once)
+        ends, filled = find_records(text, separator, is_last=True)
     assert (ends.tolist(), filled.tolist()) == by_hand(text, separator)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pandas._libs.parsers import STR_NA_VALUES
 
+from airflow_batchinfer.worker.csv_slices import _MISSING
 from airflow_batchinfer.worker.tables import BadTable, read
 
 TEXT = "number,text,flag\n1,x,True\n2,,False\n3,y,True\n"
@@ -121,6 +123,17 @@ def test_a_value_that_does_not_fit_its_type_is_named_with_file_row_and_column(tm
     kind, text, told = MISFITS[what]
     with pytest.raises(BadTable, match=rf"b\.csv: {told}"):
         read([cells(without_header(tmp_path, text), first=10, rows=len(text.split()))], table(a=kind))
+
+
+def test_the_words_for_a_missing_value_are_those_of_pandas():
+    assert STR_NA_VALUES == _MISSING
+
+
+@pytest.mark.parametrize("text", ["007\n8\n", "NA\n18446744073709551616\n1.5\n", "True\n\nNA\n", "1.50\nnan\n", "NA\nNA\n"])
+def test_text_is_text_as_it_stands_there_also_where_it_looks_like_numbers(tmp_path: Path, text: str):
+    path = without_header(tmp_path, text)
+    found = read([cells(path, rows=len(text.split()))], table(a="str"))["a"]
+    assert found.equals(pd.read_csv(path, header=None, dtype="str")[0].rename("a"))
 
 
 def test_times_are_read_to_the_microsecond_and_in_utc(tmp_path: Path):

@@ -1,0 +1,97 @@
+"""The supervisor with real workers: every call that was given comes back exactly once, as an attempt or handed back."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from airflow_batchinfer.datasets import Item
+from airflow_batchinfer.engine.isolation import Part
+from airflow_batchinfer.engine.ledger import Failed
+from airflow_batchinfer.engine.printing import Printing
+from airflow_batchinfer.engine.protocol import Call, Done, Start
+from airflow_batchinfer.engine.supervisor import Attempted, Event, HandedBack, Place, Supervisor
+from airflow_batchinfer.engine.worker_process import Launch
+from airflow_batchinfer.planning.lines import line_of_files
+from airflow_batchinfer.storage import LocalStore
+from tests.integration.lab import SCRIPTS, Lab
+from tests.integration.leftovers import wait_until
+
+Found = TypeVar("Found")
+
+
+class Watched:
+    """A supervisor with one worker, and all that it told."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.told: list[Event] = []
+
+    def give(self, line: bytes, *calls: Call) -> None:
+        """Give them all at once, so that they wait behind each other."""
+        worker = self.until(lambda: self.supervisor.least_busy(1), "the worker is ready")
+        for call in calls:
+            self.supervisor.give(worker, call, line)
+
+    def until(self, found: Callable[[], Found], what: str) -> Found:
+        def look() -> Found:
+            self.told += self.supervisor.poll(0.05)
+            return found()
+
+        return wait_until(look, what)
+
+    @property
+    def attempts(self) -> list[Attempted]:
+        return [event for event in self.told if isinstance(event, Attempted)]
+
+
+@contextmanager
+def one_worker(lab: Lab, script: Path) -> Iterator[Watched]:
+    start = Start(str(script), str(script.parent), (), appends_rows=True, to_csv={}, logging_level="INFO")
+    store = LocalStore(lab.root / "store")
+    with Printing(lab.root / "printed", store, "logs", None) as printing:
+        supervisor = Supervisor(Launch(sys.executable, str(lab.root), dict(os.environ)), lambda _: start, printing, 30.0)
+        with closing(supervisor):
+            supervisor.staff([Place(0, {}, ())])
+            try:
+                yield Watched(supervisor)
+            finally:
+                supervisor.end(gracefully=False)
+
+
+def line_of(lab: Lab) -> bytes:
+    found = [(str(path), path.stat()) for path in sorted(lab.inputs.iterdir())]
+    return line_of_files([Item(path, status.st_size, status.st_mtime_ns) for path, status in found])
+
+
+def test_parts_that_wait_behind_a_call_that_kills_the_worker_are_handed_back_as_they_were_given(lab: Lab):
+    rows = lab.many(8, poison=(1,))
+    killing, first, second = Call(7, Part(0, 2, 8)), Call(7, Part(4, 6, 8)), Call(8)
+    with one_worker(lab, SCRIPTS / "killed.py") as watched:
+        watched.give(line_of(lab), killing, first, second)
+        watched.until(lambda: len(watched.attempts) == 1, "the first call has ended")
+        (attempted,) = watched.attempts
+        assert attempted.call is killing
+        assert isinstance(attempted.result, Failed)
+        assert [event.call for event in watched.told if isinstance(event, HandedBack)] == [first, second]
+        # The replacement runs what is given again, and of a part only its items.
+        watched.give(line_of(lab), first)
+        watched.until(lambda: len(watched.attempts) == 2, "the part has ended")
+    attempted = watched.attempts[-1]
+    assert attempted.call == first
+    assert isinstance(attempted.result, Done)
+    assert (attempted.result.items, attempted.result.of, attempted.result.text.decode().splitlines()) == (2, 8, rows[4:6])
+
+
+def test_two_parts_of_one_mini_batch_at_one_worker_are_told_apart(lab: Lab):
+    rows = lab.many(4)
+    calls = [Call(7, Part(start, start + 1, 4)) for start in (2, 0, 3)]
+    with one_worker(lab, SCRIPTS / "names.py") as watched:
+        watched.give(line_of(lab), *calls)
+        watched.until(lambda: len(watched.attempts) == 3, "all have ended")
+    assert [event.call for event in watched.attempts] == calls
+    assert [event.result.text.decode() for event in watched.attempts if isinstance(event.result, Done)] == [
+        f"{rows[number]}\n" for number in (2, 0, 3)
+    ]
