@@ -88,7 +88,7 @@ class Program:
         if self.is_running:
             self._process.send_signal(number)
 
-    def wait(self, seconds: float = 60.0) -> Ended:
+    def wait(self, seconds: float = 150.0) -> Ended:
         """Wait for the end; an error shows what it had said."""
         try:
             code = self._process.wait(seconds)
@@ -172,7 +172,7 @@ class Lab:
         """Start `batchinfer run` with a terminal, or whatever this descriptor is, to show its progress on."""
         return self.start(script, *options, stderr=stderr)
 
-    def run(self, script: str | Path, *options: object, seconds: float = 60.0, **how: object) -> Ended:
+    def run(self, script: str | Path, *options: object, seconds: float = 150.0, **how: object) -> Ended:
         """Let `batchinfer run` come to its end."""
         return self.start(script, *options, **how).wait(seconds)
 
