@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict
 
@@ -16,7 +17,9 @@ from airflow_batchinfer.workspace import Workspace
 def list_jobs(options: argparse.Namespace) -> None:
     """Print every job."""
     workspace = Workspace.at(options.workspace, to_read=True)
-    jobs = all_jobs(workspace)
+    jobs, others = all_jobs(workspace)
+    for other in others:
+        print(f"batchinfer: {other}", file=sys.stderr)
     if options.json:
         print(json.dumps([_as_dict(status) for status in jobs]))
         return

@@ -10,7 +10,7 @@ from airflow_batchinfer.engine.heartbeats import Heartbeat, process_is_gone, rea
 from airflow_batchinfer.errors import ConflictError, NotFoundError
 from airflow_batchinfer.planning.choice import Existing
 from airflow_batchinfer.planning.spec import Job
-from airflow_batchinfer.planning.stored import delete_job_folder, endings, is_deleted, last_pins, load_job
+from airflow_batchinfer.planning.stored import OtherFormat, delete_job_folder, endings, is_deleted, job_created_at, last_pins, load_job
 from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder, Workspace
@@ -30,14 +30,13 @@ class JobStatus:
     nodes: tuple[Heartbeat, ...]
 
     @property
-    def alive(self) -> tuple[Heartbeat, ...]:
-        """The nodes that may be at work."""
-        return tuple(node for node in self.nodes if is_alive(node))
-
-    @property
     def last_active(self) -> float:
         """When anybody last did anything on it."""
-        return max((node.at for node in self.nodes), default=self.job.created_at)
+        return _last_active(self.nodes, self.job.created_at)
+
+
+def _last_active(nodes: tuple[Heartbeat, ...], created_at: float) -> float:
+    return max((node.at for node in nodes), default=created_at)
 
 
 def is_alive(node: Heartbeat) -> bool:
@@ -45,13 +44,17 @@ def is_alive(node: Heartbeat) -> bool:
     return not (node.ended or process_is_gone(node) or time.time() - node.at > ALIVE_SECONDS)
 
 
-def all_jobs(workspace: Workspace) -> list[JobStatus]:
-    """Every job; one that is being planned, or removed, is none."""
-    found = []
+def all_jobs(workspace: Workspace) -> tuple[list[JobStatus], list[OtherFormat]]:
+    """Every job, and what is to be said of those that another version stored; one that is being planned, or removed, is none."""
+    found, others = [], []
     for name in workspace.store.children("jobs"):
-        with suppress(NotFoundError):
+        try:
             found.append(job_status(workspace, name))
-    return found
+        except OtherFormat as other:
+            others.append(other)
+        except NotFoundError:
+            continue
+    return found, others
 
 
 def job_status(workspace: Workspace, name: str) -> JobStatus:
@@ -59,7 +62,7 @@ def job_status(workspace: Workspace, name: str) -> JobStatus:
     job = load_job(workspace, name)
     folder = JobFolder(name)
     existing = Existing(name, 0, endings(workspace.store, name))
-    nodes = tuple(_nodes(workspace, folder))
+    nodes = _nodes(workspace, folder)
     state = _state(existing, nodes)
     # What ended is shown as it ended; only work in progress is seen with the eyes of the generation that does it.
     last = existing.merged or (existing.endings[-1] if existing.endings else None)
@@ -79,10 +82,10 @@ def _state(job: Existing, nodes: tuple[Heartbeat, ...]) -> str:
 
 def delete_job(workspace: Workspace, name: str) -> None:
     """Remove a job with everything in it; never one that is alive."""
-    status = job_status(workspace, name)
-    if status.alive:
-        node = status.alive[0]
-        raise ConflictError(f"the job {name} is being worked on (node {node.node}, process {node.process}); stop it first")
+    job_created_at(workspace, name)  # says so if there is none
+    for node in _nodes(workspace, JobFolder(name)):
+        if is_alive(node):
+            raise ConflictError(f"the job {name} is being worked on (node {node.node}, process {node.process}); stop it first")
     delete_job_folder(workspace.store, name)
 
 
@@ -95,11 +98,12 @@ def prune_jobs(workspace: Workspace, older_than_seconds: float) -> Iterator[str]
     asked_at = last_pins(workspace.store)
     for name in workspace.store.children("jobs"):
         try:
-            status = job_status(workspace, name)
+            created_at = job_created_at(workspace, name)
         except NotFoundError:
             _finish_deleting(workspace.store, name)
             continue
-        if not status.alive and max(status.last_active, asked_at.get(name, 0.0)) < limit:
+        nodes = _nodes(workspace, JobFolder(name))
+        if not any(map(is_alive, nodes)) and max(_last_active(nodes, created_at), asked_at.get(name, 0.0)) < limit:
             delete_job_folder(workspace.store, name)
             yield name
 
@@ -110,7 +114,6 @@ def _finish_deleting(store: Store, name: str) -> None:
             delete_job_folder(store, name)
 
 
-def _nodes(workspace: Workspace, folder: JobFolder) -> Iterator[Heartbeat]:
-    for node in workspace.store.children(folder.nodes):
-        if beat := read_heartbeat(workspace.store, folder, node):
-            yield beat
+def _nodes(workspace: Workspace, folder: JobFolder) -> tuple[Heartbeat, ...]:
+    beats = (read_heartbeat(workspace.store, folder, node) for node in workspace.store.children(folder.nodes))
+    return tuple(beat for beat in beats if beat)

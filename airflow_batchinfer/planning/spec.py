@@ -81,7 +81,7 @@ class Job:
 
     @classmethod
     def from_json(cls, text: bytes) -> "Job":
-        """From job.json."""
+        """From job.json, of this format."""
         stored = json.loads(text)
         del stored["format"]
         spec = {name: _as_tuples(value) for name, value in stored.pop("spec").items()}

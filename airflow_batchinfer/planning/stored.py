@@ -4,13 +4,17 @@ import json
 from dataclasses import replace
 from uuid import uuid4
 
-from airflow_batchinfer.errors import NotFoundError
+from airflow_batchinfer.errors import NotFoundError, UserError
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
-from airflow_batchinfer.planning.spec import Job
+from airflow_batchinfer.planning.spec import FORMAT, Job
 from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
 from airflow_batchinfer.workspace import JobFolder, Workspace
+
+
+class OtherFormat(UserError):
+    """A job that another version of this package stored."""
 
 
 def save_pin(workspace: Workspace, pin: Pin) -> None:
@@ -31,13 +35,28 @@ def last_pins(store: Store) -> dict[str, float]:
     """When each job was last asked for."""
     found: dict[str, float] = {}
     for path in store.find("pins"):
-        pin = Pin.from_json(store.read(path))
-        found[pin.job] = max(found.get(pin.job, 0.0), pin.pinned_at)
+        pin = json.loads(store.read(path))
+        found[pin["job"]] = max(found.get(pin["job"], 0.0), pin["pinned_at"])
     return found
 
 
 def load_job(workspace: Workspace, name: str) -> Job:
     """The job of a name."""
+    text = _job_file(workspace, name)
+    if (stored := json.loads(text)["format"]) != FORMAT:
+        raise OtherFormat(
+            f"the job {name!r} in the workspace {workspace.url} is stored in format {stored}, and this version of airflow-batchinfer "
+            f"knows format {FORMAT}: go on with the version that made it, or remove it with `batchinfer jobs delete {name}`"
+        )
+    return Job.from_json(text)
+
+
+def job_created_at(workspace: Workspace, name: str) -> float:
+    """When a job was made, in whichever format it is stored."""
+    return float(json.loads(_job_file(workspace, name))["created_at"])
+
+
+def _job_file(workspace: Workspace, name: str) -> bytes:
     try:
         text = workspace.store.read(JobFolder(name).job_file)
     except FileNotFoundError as error:
@@ -46,7 +65,7 @@ def load_job(workspace: Workspace, name: str) -> Job:
         ) from error
     if is_deleted(text):
         raise NotFoundError(f"the job {name!r} was deleted from the workspace {workspace.url}")
-    return Job.from_json(text)
+    return text
 
 
 def is_deleted(text: bytes) -> bool:

@@ -341,6 +341,26 @@ def test_prune_removes_old_jobs_and_leaves_young_ones(lab: Lab):
     assert not lab.run("names.py").summary["reused"]
 
 
+@pytest.mark.parametrize("removed", [("delete",), ("prune", "--older-than", "0s")])
+def test_a_job_that_another_version_stored_is_named_left_out_and_can_be_removed(lab: Lab, removed: tuple[str, ...]):
+    lab.many(4)
+    lab.run("names.py")
+    (job,) = lab.jobs
+    stored = json.loads((job / "job.json").read_text())
+    (job / "job.json").write_text(json.dumps({**stored, "format": 1, "spec": {"another": "form"}}))
+    told = f"the job {job.name!r} in the workspace {lab.workspace_url} is stored in format 1"
+    listed = lab.batchinfer("jobs", "list", "--workspace", lab.workspace_url)
+    assert (listed.code, listed.stdout) == (0, "no jobs\n")
+    shown = lab.batchinfer("jobs", "show", job.name, "--workspace", lab.workspace_url)
+    assert shown.code == 1
+    for ended in (listed, shown):
+        assert told in ended.stderr
+        assert f"remove it with `batchinfer jobs delete {job.name}`" in ended.stderr
+    named = (job.name,) if removed == ("delete",) else ()
+    assert f"deleted {job.name}" in lab.batchinfer("jobs", *removed, *named, "--workspace", lab.workspace_url).stdout
+    assert lab.batchinfer("jobs", "list", "--workspace", lab.workspace_url).stderr == ""
+
+
 def test_a_job_that_does_not_exist_is_named(lab: Lab):
     ended = lab.batchinfer("jobs", "show", "nothing-1", "--workspace", lab.workspace_url)
     assert ended.code == 2
