@@ -40,10 +40,10 @@ check: $(SYNCED)  ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: $(SYNCED)  ## every test that needs no running Airflow and no system packages
+test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machine's, and no system packages
 	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services" tests
 
-test-services: $(SYNCED)  ## the tests in a real Airflow, which they start, and in a browser, which is installed when it is missing
+test-services: $(SYNCED)  ## the tests in a real Airflow and on object storage, which they start, and in a browser, which is installed when it is missing
 	@if ! command -v chromium >/dev/null; then \
 	  root=; [ "$$(id -u)" -eq 0 ] || root="sudo -n"; \
 	  if ! { command -v apt-get && $$root true; } >/dev/null 2>&1; then \

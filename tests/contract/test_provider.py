@@ -88,6 +88,7 @@ def test_airflow_lists_us_among_its_providers(shell: Shell):
     assert any(line.startswith("airflow-batchinfer") for line in said.stdout.splitlines())
 
 
+@pytest.mark.services
 def test_airflow_s_command_line_shows_the_models_and_jobs_of_the_workspace_under_its_home(shell: Shell):
     for what, nothing in (("models", "no models are registered"), ("jobs", "no jobs")):
         said = shell("batchinfer", what, "list")
@@ -95,6 +96,7 @@ def test_airflow_s_command_line_shows_the_models_and_jobs_of_the_workspace_under
     assert not (shell.home / "batchinfer").exists()
 
 
+@pytest.mark.services
 def test_a_workspace_named_by_a_connection_in_airflow_s_database_is_found(tmp_path: Path):
     shell = Shell(tmp_path / "home")
     (tmp_path / "model.txt").write_text("weights")

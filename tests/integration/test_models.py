@@ -347,6 +347,7 @@ def s3_files(s3: S3Server, folder: str) -> Iterator[fsspec.AbstractFileSystem]:
     yield fs
 
 
+@pytest.mark.services
 def test_a_folder_and_an_archive_come_from_s3_into_a_workspace_on_s3_and_back(lab: Lab, s3: S3Server):
     lab.workspace_url = f"s3://{BUCKET}/{lab.mark}/workspace"
     how = {"environment": {"FSSPEC_S3": json.dumps(s3_options(s3.url, botocore_retries=2))}}

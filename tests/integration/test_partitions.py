@@ -67,7 +67,7 @@ def test_keys_that_cannot_be_had_are_an_error_before_anything_runs(lab: Lab, opt
 
 def test_rows_of_tables_are_one_mini_batch_for_each_combination_of_keys_of_their_paths(lab: Lab):
     dataset = table(lab.inputs, region_is_eu__one="name\na\nb\n", region_is_us__one="name\nc\n", region_is_us__two="name\nd\n")
-    summary = lab.score(SCRIPT, inputs=[dataset], partition_keys=["region"])
+    summary = lab.score(SCRIPT, inputs=[dataset], partition_keys=["region"], process_count_per_node=1)
     assert (summary.mini_batches, summary.items) == (2, 4)
     assert lab.rows == ["region=eu 2: a", "region=eu 2: b", "region=us 2: c", "region=us 2: d"]
 
@@ -75,13 +75,13 @@ def test_rows_of_tables_are_one_mini_batch_for_each_combination_of_keys_of_their
 def test_a_key_of_the_path_is_a_column_of_the_table(lab: Lab):
     dataset = table(lab.inputs, region_is_eu__one="name\na\n", region_is_us__one="name\nc\n")
     script = lab.script("def run(mini_batch):\n    return (mini_batch['region'] + ' ' + mini_batch['name']).tolist()\n")
-    lab.score(script, inputs=[dataset], partition_keys=["region"])
+    lab.score(script, inputs=[dataset], partition_keys=["region"], process_count_per_node=1)
     assert lab.rows == ["eu a", "us c"]
 
 
 def test_by_a_column_a_table_that_is_grouped_by_it_is_one_mini_batch_for_each_value_also_across_files(lab: Lab):
     dataset = table(lab.inputs, one="name,store\na,north\nb,north\nc,east\n", two="name,store\nd,east\ne,west\n")
-    summary = lab.score(SCRIPT, inputs=[dataset], partition_keys=["store"])
+    summary = lab.score(SCRIPT, inputs=[dataset], partition_keys=["store"], process_count_per_node=1)
     assert summary.mini_batches == 3
     assert lab.rows == ["store=north 2: a", "store=north 2: b", "store=east 2: c", "store=east 2: d", "store=west 1: e"]
 
@@ -89,19 +89,19 @@ def test_by_a_column_a_table_that_is_grouped_by_it_is_one_mini_batch_for_each_va
 def test_by_a_column_a_table_that_is_not_grouped_by_it_is_an_error_that_says_to_sort_it(lab: Lab):
     dataset = table(lab.inputs, one="name,store\na,north\nb,east\nc,north\n")
     with pytest.raises(ConfigError, match=r"one\.csv.*north.*sort") as raised:
-        lab.score(SCRIPT, inputs=[dataset], partition_keys=["store"])
+        lab.score(SCRIPT, inputs=[dataset], partition_keys=["store"], process_count_per_node=1)
     assert len(raised.value.faults) == 1
 
 
 def test_a_key_that_is_neither_in_the_paths_nor_a_column_is_named(lab: Lab):
     dataset = table(lab.inputs, one="name,store\na,north\n")
     with pytest.raises(ConfigError, match="year"):
-        lab.score(SCRIPT, inputs=[dataset], partition_keys=["year"])
+        lab.score(SCRIPT, inputs=[dataset], partition_keys=["year"], process_count_per_node=1)
 
 
 def test_many_partitions_are_grouped_without_holding_them(lab: Lab):
     dataset = FileDataset.from_files(str(lab.inputs), partition_format="{key}/{name}")
     lab.items(*(f"{number % 10}/{number:03d}" for number in range(100)))
-    assert lab.score(SCRIPT, inputs=[dataset], partition_keys=["key"]).mini_batches == 10
+    assert lab.score(SCRIPT, inputs=[dataset], partition_keys=["key"], process_count_per_node=1).mini_batches == 10
     assert lab.rows[0] == "key=0 10: 000"
     assert lab.rows[-1] == "key=9 10: 099"

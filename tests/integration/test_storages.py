@@ -16,6 +16,7 @@ from tests.faults.s3_server import S3Server, s3_options, s3_server
 from tests.integration.lab import Lab
 
 BUCKET = "bucket"
+pytestmark = pytest.mark.services
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def make(path: Path) -> Path:
     return path
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
 def test_a_table_on_s3_gives_the_rows_of_the_same_table_on_disk_also_where_storage_fails(lab: Lab, s3: S3Server, ending: str):
     path = make(lab.inputs / f"table.{ending}")
