@@ -60,6 +60,10 @@ class JobFolder:
         """Where a node says that it lives."""
         return f"{self.nodes}/{node}/heartbeat.json"
 
+    def uncommitted(self, node: str, generation: int) -> str:
+        """What a node found failed in the midst of a mini-batch, when it ended the generation."""
+        return f"{self.nodes}/{node}/uncommitted-{generation:05d}.jsonl"
+
     def logs(self, node: str) -> str:
         """What a node's workers printed."""
         return f"{self.nodes}/{node}/logs"

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 
 from airflow_batchinfer.cli.tables import print_table
-from airflow_batchinfer.engine.failures import causes
+from airflow_batchinfer.engine.failures import causes, failure_lines
 from airflow_batchinfer.engine.jobs import JobStatus, all_jobs, delete_job, is_alive, job_status, prune_jobs
 from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.planning.thresholds import counted
@@ -18,13 +18,17 @@ def list_jobs(options: argparse.Namespace) -> None:
     """Print every job."""
     workspace = Workspace.at(options.workspace, to_read=True)
     jobs, others = all_jobs(workspace)
+    jobs.sort(key=lambda status: status.last_active, reverse=True)
     for other in others:
         print(f"batchinfer: {other}", file=sys.stderr)
     if options.json:
         print(json.dumps([_as_dict(status) for status in jobs]))
         return
-    rows = [(status.job.name, status.state, _share(status), f"{status.counts.items_failed:,}", _age(status)) for status in jobs]
-    print_table(("job", "state", "done", "failed items", "last active"), rows, "no jobs")
+    rows = [
+        (status.job.name, status.state, _share(status), f"{status.counts.items_failed:,}", _age(status), status.job.spec.entry_script)
+        for status in jobs
+    ]
+    print_table(("job", "state", "done", "failed items", "last active", "script"), rows, "no jobs")
 
 
 def show(options: argparse.Namespace) -> None:
@@ -44,9 +48,19 @@ def show(options: argparse.Namespace) -> None:
     )
     for node in status.nodes:
         print(f"node {node.node}: process {node.process}, {'alive' if is_alive(node) else 'ended'}")
+        if node.failure and not node.budget_spent:
+            print("\n".join(filter(None, (node.failure_of_the_script, node.failure))))
     for cause in found:
         print(f"\n{cause.cost}: {cause.key}")
         print(f"for example mini-batch {cause.example['mini_batch']}: {cause.example['traceback'] or cause.example['reason']}")
+
+
+def failures(options: argparse.Namespace) -> None:
+    """Print every failure of a job."""
+    workspace = Workspace.at(options.workspace, to_read=True)
+    status = job_status(workspace, options.job)
+    for line in failure_lines(workspace.store, status.job, status.generation):
+        print(json.dumps(line))
 
 
 def delete(options: argparse.Namespace) -> None:

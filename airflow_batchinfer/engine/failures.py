@@ -4,8 +4,9 @@ how many items it cost, and what to do next.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from airflow_batchinfer.engine.blocks import read_logs
@@ -34,12 +35,11 @@ class Cause:
         return f"{counted(self.items, 'item')} in {counted(self.mini_batches, 'mini-batch', 'es')}"
 
 
-def causes(store: Store, job: Job, view: int, uncommitted: bytes = b"") -> list[Cause]:
+def causes(store: Store, job: Job, view: int) -> list[Cause]:
     """The causes of the failures so far, the commonest first; of very many failures only the first are looked at."""
     found: dict[str, Cause] = {}
     last: dict[str, int] = {}
-    lines = chain(map(json.loads, uncommitted.splitlines()), _error_lines(store, job, view))
-    for line in islice(lines, MOST_LINES):
+    for line in islice(failure_lines(store, job, view), MOST_LINES):
         cause = found.setdefault(line["key"], Cause(line["key"], line))
         cause.items += line["items_failed"]
         cause.mini_batches += last.get(line["key"]) != line["mini_batch"]  # the lines of one stand together
@@ -47,9 +47,9 @@ def causes(store: Store, job: Job, view: int, uncommitted: bytes = b"") -> list[
     return sorted(found.values(), key=lambda cause: cause.items, reverse=True)
 
 
-def budget_spent(store: Store, job: Job, view: int, why: str, uncommitted: bytes = b"") -> ErrorBudgetSpent:
-    """That the job failed and why, with its commonest failure and the remedy; `uncommitted` are error lines that nobody commits."""
-    found = causes(store, job, view, uncommitted)
+def budget_spent(store: Store, job: Job, view: int, why: str) -> ErrorBudgetSpent:
+    """That the job failed and why, with its commonest failure and the remedy."""
+    found = causes(store, job, view)
     lines = [f"the job {job.name} failed: {why}"]
     of_the_script = ""
     if found:
@@ -60,14 +60,24 @@ def budget_spent(store: Store, job: Job, view: int, why: str, uncommitted: bytes
         others = f"; {counted(len(found) - 1, 'other cause')}" if len(found) > 1 else ""
         lines.append(cost + others)
     lines.append(
-        "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "
-        f"What succeeded is kept unless the script or the inputs change. Every failure: batchinfer jobs show {job.name}"
+        "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. What succeeded is "
+        f"kept unless the script or the inputs change. Every failure: batchinfer jobs failures {job.name} --workspace {store.url}"
     )
     return ErrorBudgetSpent("\n".join(lines), of_the_script)
 
 
-def _error_lines(store: Store, job: Job, view: int) -> Iterator[dict[str, Any]]:
+def keep_uncommitted(store: Store, job: Job, node: str, view: int, lines: bytes) -> None:
+    """Keep the failures of a mini-batch that a node was isolating when too much had failed: nobody commits it."""
+    with store.writer(JobFolder(job.name).uncommitted(node, view)) as stream:
+        stream.write(lines)
+
+
+def failure_lines(store: Store, job: Job, view: int) -> Iterator[dict[str, Any]]:
+    """Every failure, as `_errors.jsonl` would tell it; first those that are not committed."""
     folder = JobFolder(job.name)
+    for node in store.children(folder.nodes):
+        with suppress(FileNotFoundError):
+            yield from map(json.loads, store.read(folder.uncommitted(node, view)).splitlines())
     for log in read_logs(store, folder, len(job.blocks())):
         for _, (piece, segment) in sorted(final_pieces(log, view).items()):
             if piece.errors_bytes:

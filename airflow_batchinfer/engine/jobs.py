@@ -75,9 +75,10 @@ def job_status(workspace: Workspace, name: str) -> JobStatus:
 def _state(job: Existing, nodes: tuple[Heartbeat, ...]) -> str:
     if any(map(is_alive, nodes)):
         return "working"
-    if job.merged:
+    if any(ending.published for ending in job.endings):
         return "complete"
-    return "aborted" if job.endings else "incomplete"
+    gave_up = bool(nodes) and bool(max(nodes, key=lambda node: node.at).failure)
+    return "failed" if job.endings or gave_up else "incomplete"
 
 
 def delete_job(workspace: Workspace, name: str) -> None:

@@ -112,7 +112,7 @@ class _Merge:
         summary = self._summary(rows, rows_file)
         with self._output.writer(SUMMARY_FILE) as stream:
             stream.write((summary.to_json() + "\n").encode())
-        end_generation(self._store, self._job.name, Ending(self._pin.generation, self._counts))
+        end_generation(self._store, self._job.name, Ending(self._pin.generation, self._counts, published=True))
         return summary
 
     def _stream(self, result: ResultFile, errors: BinaryIO) -> None:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.coordinator import Coordinator, Report, Spent
-from airflow_batchinfer.engine.failures import budget_spent
+from airflow_batchinfer.engine.failures import budget_spent, keep_uncommitted
 from airflow_batchinfer.engine.fetching import Fetcher
 from airflow_batchinfer.engine.files import FileUploads
 from airflow_batchinfer.engine.heartbeats import Pulse, Witness, own_heartbeat
@@ -99,8 +99,11 @@ class _Node:
             self._work_in_shifts(coordinator)
         except Spent as spent:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
-            end_generation(self._workspace.store, self._job.name, Ending(self._pin.generation, None))
-            raise budget_spent(self._workspace.store, self._job, self._pin.generation, str(spent), spent.errors) from spent
+            store, generation = self._workspace.store, self._pin.generation
+            if spent.errors:
+                keep_uncommitted(store, self._job, self._name, generation, spent.errors)
+            end_generation(store, self._job.name, Ending(generation, None))
+            raise budget_spent(store, self._job, generation, str(spent)) from spent
         except BaseException:
             _quietly(lambda: coordinator.commit_all(LAST_COMMIT_SECONDS))
             raise

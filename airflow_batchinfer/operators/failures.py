@@ -14,7 +14,10 @@ from airflow_batchinfer.errors import ConfigError, ConflictError, NotFoundError,
 
 log = logging.getLogger(__name__)
 
-HOW_AGAIN = "In Airflow that is: clear this step from its plan on, or trigger a new run. Its nodes alone would work with what was planned."
+HOW_AGAIN = (
+    "In Airflow that is: clear this step from its plan on, or trigger a new run. Its nodes alone would work with what was planned. "
+    "The commands begin with airflow there: airflow batchinfer jobs ..."
+)
 
 
 @contextmanager

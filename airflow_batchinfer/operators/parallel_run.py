@@ -5,6 +5,7 @@ when the DAG is parsed, what is a template when plan runs. Nothing is read or op
 """
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class ParallelRunOperator(TaskGroup):
             "workspace_conn_id": workspace_conn_id,
         }
         variables = faults.attempt(lambda: _unstored(config))
-        routed = faults.attempt(lambda: route(airflow_arguments, config.compute_target, default_args))
+        routed = faults.attempt(lambda: route(airflow_arguments, config.compute_target, default_args, _OWN))
         faults.raise_any()
         result = asset if isinstance(asset, Asset) else Asset(asset or f"{self.dag.dag_id}.{self.group_id}")
         of_the_step = {"step": self.group_id, "environment_variables": variables, "dag": self.dag}
@@ -122,6 +123,9 @@ class ParallelRunOperator(TaskGroup):
     def output(self) -> XComArg:
         """The path of the result, known when merge has run."""
         return self.merge.output
+
+
+_OWN = tuple(signature(ParallelRunOperator.__init__).parameters)[1:-1]
 
 
 def _check_place(group: TaskGroup) -> None:

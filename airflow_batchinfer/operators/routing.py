@@ -3,7 +3,7 @@
 What was not given is not passed on, so that the DAG's own defaults stay.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -35,11 +35,16 @@ DEFAULT_RETRIES = 2
 Arguments = Mapping[str, Any]
 
 
-def route(given: Arguments, target: ComputeTarget | None, default_args: Arguments) -> tuple[Arguments, Arguments, Arguments]:
-    """The arguments of plan, run and merge."""
-    if unknown := sorted(set(given) - TO_ALL - TO_PLAN - TO_RUN - TO_MERGE):
-        known = ", ".join(sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE))
-        raise TypeError(f"ParallelRunOperator takes no {', '.join(unknown)}. Airflow's arguments that it passes on are: {known}")
+def route(
+    given: Arguments, target: ComputeTarget | None, default_args: Arguments, own: Iterable[str] = ()
+) -> tuple[Arguments, Arguments, Arguments]:
+    """The arguments of plan, run and merge; `own` are those that go to none of them."""
+    known = sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE)
+    if unknown := sorted(set(given) - set(known)):
+        raise TypeError(
+            f"ParallelRunOperator takes no {', '.join(unknown)}. Its own arguments are: {', '.join(own)}. "
+            f"Airflow's that it passes on are: {', '.join(known)}"
+        )
     where = {name: value for name, value in asdict(target).items() if value is not None} if target else {}
     if twice := sorted(set(where) & set(given)):
         raise ConfigError([f"{name}: is given both as an argument and in compute_target; leave one out" for name in twice])

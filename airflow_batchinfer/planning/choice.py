@@ -12,10 +12,14 @@ from airflow_batchinfer.planning.thresholds import Counts, Thresholds
 
 @dataclass(frozen=True)
 class Ending:
-    """How a generation ended: by a merge, with these counts, as seen by the generation `view`; or by an abort."""
+    """How a generation ended: by a merge, with these counts, as seen by the generation `view`; or by an abort.
+
+    A merge that found too much failed for its run has published nothing, but another run may allow more.
+    """
 
     view: int
     counts: Counts | None
+    published: bool = False
 
 
 @dataclass(frozen=True)

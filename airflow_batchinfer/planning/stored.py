@@ -61,7 +61,8 @@ def _job_file(workspace: Workspace, name: str) -> bytes:
         text = workspace.store.read(JobFolder(name).job_file)
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"there is no job {name!r} in the workspace {workspace.url}: is the workspace shared by all machines?"
+            f"there is no job {name!r} in the workspace {workspace.url}: `batchinfer jobs list` shows what there is; is it the right "
+            "workspace, and shared by all machines?"
         ) from error
     if is_deleted(text):
         raise NotFoundError(f"the job {name!r} was deleted from the workspace {workspace.url}")
@@ -88,20 +89,20 @@ def endings(store: Store, job: str) -> tuple[Ending, ...]:
     found = []
     for path in store.find(JobFolder(job).generations):
         ending = json.loads(store.read(path))
-        found.append(Ending(ending["view"], Counts(**ending["counts"]) if ending["counts"] else None))
+        found.append(Ending(ending["view"], Counts(**ending["counts"]) if ending["counts"] else None, ending["published"]))
     return tuple(found)
 
 
 def end_generation(store: Store, job: str, ending: Ending) -> None:
     """Record how a generation ended; one that another run has ended already stays as it is, and the next number is taken."""
-    record = {"view": ending.view, "counts": ending.counts._asdict() if ending.counts else None, "id": uuid4().hex}
+    ended = {"view": ending.view, "counts": ending.counts._asdict() if ending.counts else None, "published": ending.published}
     number = ending.view
     while True:
         try:
-            return store.create(JobFolder(job).generation(number), json.dumps(record).encode())
+            return store.create(JobFolder(job).generation(number), json.dumps({**ended, "id": uuid4().hex}).encode())
         except FileExistsError:
             there = json.loads(store.read(JobFolder(job).generation(number)))
-            if there["view"] == record["view"] and there["counts"] == record["counts"]:
+            if {name: there[name] for name in ended} == ended:
                 return None
             number += 1
 

@@ -1,6 +1,7 @@
 """`airflow batchinfer ...`: the same commands as `batchinfer`, in the workspace that Airflow's connection names."""
 
 import argparse
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ def run(options: argparse.Namespace) -> None:
     from airflow_batchinfer.hooks.workspace import workspace_url
     from airflow_batchinfer.workspace import ENVIRONMENT_VARIABLE
 
+    # stdout is for what was asked.
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
     # Only a process of the server asks the database for connections, and an administrator's shell is one.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     use_airflow_connections()

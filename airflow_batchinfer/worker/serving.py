@@ -64,17 +64,27 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
     started = time.monotonic()
     logging.basicConfig(level=job["logging_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        script = load(job["script"], job["source"], job["arguments"])
+        script = _load(job)
         script.init()
         formats.prepare(job)
     except Unusable as error:
         _reply(replies, {"unusable": str(error)})
     except BaseException as error:
-        _reply(replies, dict(_described(error), init_failed=True))
+        _reply(replies, dict(_described(error, job["source"]), init_failed=True))
     else:
         _reply(replies, {"ready": time.monotonic() - started})
         return script
     return None
+
+
+def _load(job: Dict[str, Any]) -> Script:
+    """The script; a module that is not installed will not be at the next try either."""
+    try:
+        return load(job["script"], job["source"], job["arguments"])
+    except ModuleNotFoundError as error:
+        where = _described(error, job["source"])["key"].rpartition(" ")[2]
+        told = f"{where} imports {error.name}, which its Python ({sys.executable}) does not have"
+        raise Unusable(f"{told}: install it there, or put it beside the script") from error
 
 
 class _Given(NamedTuple):
@@ -105,7 +115,7 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
         is_of_all = isinstance(error, tables.BadTable)
         return {"failed": number, "of": of, "reason": reason, "key": reason, "traceback": "", "indivisible": is_of_all}, b""
     except BaseException as error:
-        return dict(_described(error), failed=number, of=of), b""
+        return dict(_described(error, job["source"]), failed=number, of=of), b""
     done = {"done": number, "items": given.items, "of": of, "rows": found.number, "header_bytes": found.header_bytes, "lost": given.lost}
     return dict(done, schema=found.schema), found.text
 
@@ -159,15 +169,16 @@ def _present(cells: List[List[Any]]) -> Tuple[List[str], List[List[str]]]:
     return paths, lost
 
 
-def _described(error: BaseException) -> Dict[str, Any]:
-    """An exception as text: one line, where in the script it happened, and the traceback without our own frames."""
+def _described(error: BaseException, source: str) -> Dict[str, Any]:
+    """An exception as text: one line, where in the script's source it happened, and the traceback without our own frames."""
     kind = type(error).__name__
     try:
         message = str(error)
     except BaseException:
         message = "<its text cannot be made>"
     frames = traceback.extract_tb(_beyond_ours(error.__traceback__))
-    where = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+    own = [frame for frame in frames if frame.filename.startswith(source)] or frames
+    where = f"{os.path.basename(own[-1].filename)}:{own[-1].lineno}" if own else "?"
     try:
         told = traceback.TracebackException(type(error), error, _beyond_ours(error.__traceback__))
         text = "".join(told.format())

@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import struct
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -339,6 +340,35 @@ def test_prune_removes_old_jobs_and_leaves_young_ones(lab: Lab):
     assert re.match(r"deleted \S+-1\n1 job", pruned)
     assert lab.batchinfer("jobs", "list", "--workspace", lab.workspace_url).stdout == "no jobs\n"
     assert not lab.run("names.py").summary["reused"]
+
+
+def test_a_script_that_needs_what_is_not_installed_is_told_once_and_jobs_show_says_it_again(lab: Lab):
+    lab.many(3)
+    ended = lab.run(lab.script("import not_there_at_all\n\ndef run(items):\n    return items\n"), "--processes", 2)
+    assert ended.code == 1
+    told = f"script.py:1 imports not_there_at_all, which its Python ({sys.executable}) does not have: install it there"
+    assert told in ended.stderr
+    (job,) = lab.jobs
+    assert told in lab.batchinfer("jobs", "show", job.name, "--workspace", lab.workspace_url).stdout
+    listed = lab.batchinfer("jobs", "list", "--workspace", lab.workspace_url).stdout
+    assert listed.splitlines()[1].split()[:2] == [job.name, "failed"]
+
+
+def test_a_job_that_merge_found_too_much_failed_of_has_failed_until_a_run_allows_that(lab: Lab):
+    lab.many(10, poison=(3,))
+    states = []
+    for percent in (0, 50):
+        lab.run("raises.py", "--mini-batch-size", 1, "--error-threshold", -1, "--max-try", 1, "--allowed-failed-percent", percent)
+        states.append(lab.batchinfer("jobs", "list", "--workspace", lab.workspace_url).stdout.splitlines()[1].split()[1])
+    assert states == ["failed", "complete"]
+
+
+def test_jobs_are_listed_with_their_scripts_the_last_one_first(lab: Lab):
+    lab.many(2)
+    for script in ("names.py", "raises.py"):
+        lab.run(script)
+    listed = lab.batchinfer("jobs", "list", "--workspace", lab.workspace_url).stdout.splitlines()
+    assert [line.split()[-1] for line in listed[1:]] == ["raises.py", "names.py"]
 
 
 @pytest.mark.parametrize("removed", [("delete",), ("prune", "--older-than", "0s")])

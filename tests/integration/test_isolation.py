@@ -328,6 +328,9 @@ def test_what_was_isolated_and_committed_counts_with_what_is_found(lab: Lab):
     assert failed.code == 1
     assert "2 items failed, more than error_threshold=1 allows" in failed.stderr
     assert "this cost 2 items in 2 mini-batches" in failed.stderr
+    command = failed.stderr.rpartition("Every failure: batchinfer ")[2].split()
+    told = [json.loads(line) for line in lab.batchinfer(*command).stdout.splitlines()]
+    assert [error["items"] for error in told] == [[f"{lab.inputs}/020-value"], [f"{lab.inputs}/003-value"]]
 
 
 def test_what_one_node_finds_before_it_has_committed_it_ends_all_nodes_of_the_run(lab: Lab):

@@ -315,3 +315,15 @@ def test_the_scratch_folder_of_a_killed_node_is_removed_by_the_next(lab: Lab):
     lab.run("names.py")
     assert not list(lab.temporary.glob("batchinfer-node-*"))
     assert os.listdir(lab.temporary) in ([], ["batchinfer-gpus"])
+
+
+def test_a_failure_inside_a_library_is_named_by_the_line_of_the_script_that_led_there(lab: Lab):
+    lab.items("0", "1")
+    script = lab.script(
+        "import json\n\ndef run(items):\n    if items[0].endswith('0'):\n        json.loads('{')\n    return json.loads('[')\n"
+    )
+    assert lab.run(script, "--mini-batch-size", 1, "--error-threshold", -1, "--max-try", 1).code == 1
+    (job,) = lab.jobs
+    shown = lab.batchinfer("jobs", "show", job.name, "--workspace", lab.workspace_url).stdout
+    for line in (5, 6):
+        assert f"1 item in 1 mini-batch: JSONDecodeError at script.py:{line}" in shown

@@ -106,7 +106,7 @@ def test_the_last_lines_tell_the_commonest_failure_its_cost_and_what_to_do(lab: 
     assert "ValueError at raises.py:8: this cost" in cost
     assert "first " in cost
     assert remedy.startswith("What to do: mend the script or the items, or allow more failures")
-    assert "batchinfer jobs show" in remedy
+    assert "batchinfer jobs failures" in remedy
     assert any('raises.py", line 8, in run' in line for line in lines[-9:-3])
     assert lines[-5:-3] == ["ValueError: poison among 4 items", ""]
     assert not any(line.startswith("  File") and "airflow_batchinfer" in line for line in lines)
