@@ -17,6 +17,7 @@ from benchmarks import (
     million_files,
     mini_batch_cost,
     ray_data,
+    remote_items,
     steady_state,
     tables,
     whole_command,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Finding]] = {
     "S5": airflow_overhead.measure,
     "S6": million_files.measure,
     "S7": tables.measure,
+    "S8": remote_items.measure,
     "P7": mini_batch_cost.measure,
     "P8": dag_import.measure,
 }

@@ -13,6 +13,7 @@ class Effort:
     images: int
     scored_images: int
     files: int
+    photos: int
     table_rows: int
     mapped_mini_batches: int
     mapped_runs: int
@@ -24,6 +25,7 @@ QUICK = Effort(
     images=10_000,
     scored_images=60_000,
     files=100_000,
+    photos=2_000,
     table_rows=1_000_000,
     mapped_mini_batches=4,
     mapped_runs=1,
@@ -34,6 +36,7 @@ NORMAL = Effort(
     images=60_000,
     scored_images=240_000,
     files=1_000_000,
+    photos=6_000,
     table_rows=5_000_000,
     mapped_mini_batches=200,
     mapped_runs=1,

@@ -41,6 +41,7 @@ REFRESH_SHARE = 0.25
 TICK_SECONDS = 0.25
 AHEAD_SECONDS = 0.05
 CLAIM_SECONDS = 1.0
+FETCH_SECONDS = 2.0
 MOST_AHEAD = 16
 REST_SHARE = 0.2
 MENTIONS = 2
@@ -94,6 +95,8 @@ class Coordinator:
         self._todo: deque[int] = deque()
         self._stock: deque[Pending] = deque()
         self._run_seconds = 1.0
+        self._knows_speed = False
+        self._fetches = False
         self._asked_for_claim = False
         self._dry = False
         self._unanswered_bytes = 0
@@ -119,7 +122,7 @@ class Coordinator:
         self._dry = False
         while self._held or self._recorder.is_busy:
             supervisor.staff(places[: len(self._pending)])
-            self._ask_for_more(len(places))
+            self._ask_for_more(fetcher, len(places))
             self._hand_out(supervisor, fetcher, len(places))
             self._watch(supervisor, fetcher)
             for event in supervisor.poll(TICK_SECONDS, self._rest_seconds()):
@@ -160,8 +163,12 @@ class Coordinator:
             self._pending |= {number: Pending(number, line) for number, line in claimed.lines.items()}
             self._todo.extend(claimed.claim.todo)
 
-    def _ask_for_more(self, processes: int) -> None:
-        if not self._asked_for_claim and not self._dry and len(self._todo) + len(self._stock) <= processes * self._reserve():
+    def _at_hand(self, fetcher: Fetcher) -> int:
+        """How many mini-batches of ours no worker has yet."""
+        return len(self._todo) + len(self._stock) + fetcher.on_their_way
+
+    def _ask_for_more(self, fetcher: Fetcher, processes: int) -> None:
+        if not self._asked_for_claim and not self._dry and self._at_hand(fetcher) <= processes * self._reserve():
             self._asked_for_claim = True
             self._recorder.claim()
         now = self._clock()
@@ -178,20 +185,29 @@ class Coordinator:
                 fetcher.discard(fetched.mini_batch)
         if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
             return  # storage is slower than the scripts; what they make must not pile up here
-        while self._todo and len(self._stock) + fetcher.on_their_way < 2 * processes * self._depth():
-            pending = self._pending.get(self._todo.popleft())
-            if pending is None:
-                continue  # it came twice: an answer of an earlier claim of its block was as good
-            if fetcher.is_needed(pending.line):
-                fetcher.fetch(pending.mini_batch, pending.line)
-            else:
-                pending.fetched = Fetched(pending.mini_batch, pending.line)
-                self._stock.append(pending)
+        self._stock_up(fetcher, processes)
         while self._stock and (worker := supervisor.least_busy(self._depth())):
             pending = self._stock.popleft()
             if pending.fetched:
                 pending.given_at = self._clock()
                 supervisor.give(worker, pending.call, pending.fetched.line)
+
+    def _stock_up(self, fetcher: Fetcher, processes: int) -> None:
+        """Let mini-batches come to this machine before they are wanted, as far as there is room for them."""
+        while self._todo and len(self._stock) + fetcher.on_their_way < processes * self._ahead():
+            pending = self._pending.get(self._todo[0])
+            if pending and fetcher.is_needed(pending.line):
+                self._fetches = True
+                if not fetcher.fetch(pending.mini_batch, pending.line):
+                    return
+            elif pending:
+                pending.fetched = Fetched(pending.mini_batch, pending.line)
+                self._stock.append(pending)
+            self._todo.popleft()  # without a pending one it came twice: an answer of an earlier claim of its block was as good
+
+    def _ahead(self) -> int:
+        """How many mini-batches for each worker are on this machine before they are wanted: what is fetched takes its time."""
+        return max(2 * self._depth(), int(FETCH_SECONDS / self._run_seconds) if self._fetches else 0)
 
     def _depth(self) -> int:
         """How many mini-batches a worker is given at once: as many as hide the way to it and back, one if they are slow."""
@@ -199,7 +215,7 @@ class Coordinator:
 
     def _reserve(self) -> int:
         """How many mini-batches for each worker must be at hand while the next block is claimed, which may wait behind a commit."""
-        return self._depth() + int(CLAIM_SECONDS / self._run_seconds)
+        return self._depth() + int((CLAIM_SECONDS + (FETCH_SECONDS if self._fetches else 0)) / self._run_seconds)
 
     def _rest_seconds(self) -> float:
         """How long answers may gather before they are read: while every worker has much to do, each look costs more than it brings."""
@@ -291,7 +307,8 @@ class Coordinator:
         """How long a mini-batch takes, about: from when it was given, which says too much while some wait at the worker."""
         if not pending.is_isolating:
             seconds = (self._clock() - pending.given_at) / self._depth()
-            self._run_seconds += 0.2 * (seconds - self._run_seconds)
+            self._run_seconds += (0.2 if self._knows_speed else 1) * (seconds - self._run_seconds)
+            self._knows_speed = True
 
     def _commit_what_is_due(self) -> None:
         now = self._clock()

@@ -1,31 +1,41 @@
 """Items come to local disk before their mini-batch runs, and leave when it has its verdict.
 
 What lies on local disk already is used where it lies; the worker itself looks whether it is still as planned. Everything
-else is downloaded by threads while earlier mini-batches run, and checked here.
+else is downloaded while earlier mini-batches run, each item by a thread of its own, and checked here. What is fetched and
+not discarded stays within the disk budget, so a node never fills its disk, however large the items are.
 """
 
 import json
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
-from airflow_batchinfer.engine.fetching_slices import bring_slice
+from airflow_batchinfer.engine.disk_budget import DiskBudget
+from airflow_batchinfer.engine.fetching_slices import bring_slice, bytes_on_disk, lost_slice
 from airflow_batchinfer.engine.row_groups import RowGroups
 from airflow_batchinfer.errors import StorageError
-from airflow_batchinfer.planning.lines import line_of_slices, read_line
+from airflow_batchinfer.planning.lines import Planned, line_of_slices, read_line
 from airflow_batchinfer.storage import insist, is_local, open_file_system
+from airflow_batchinfer.tables.slices import Slice
 
-THREADS = 8
+# Each waits for storage nearly all the time. Slices of Parquet share row groups, of which only a few are kept.
+FILES_AT_ONCE = 64
+SLICES_AT_ONCE = 8
 MOST_NAME_BYTES = 255
 _HAS_URL = re.compile(rb'\["[A-Za-z0-9+.-]+://')
+
+Cell = list[Any]
+Lost = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -34,75 +44,134 @@ class Fetched:
 
     mini_batch: int
     line: bytes
-    lost: tuple[tuple[str, str], ...] = ()
+    lost: tuple[Lost, ...] = ()
+
+
+@dataclass
+class _Order:
+    """A mini-batch to be fetched: what it takes of the disk, and what becomes of each item or slice."""
+
+    mini_batch: int
+    planned: Planned
+    size_bytes: int
+    files: int
+    refused: dict[int, str]
+    place: Path | None = None
+    coming: dict[int, Future[Cell | Lost]] = field(default_factory=dict)
+    left: int = 0
+
+    def fetched(self) -> Fetched:
+        """When all has come."""
+        planned = self.planned
+        if planned.table is not None:
+            slices = [self._slice(number, piece) for number, piece in enumerate(planned.slices)]
+            return Fetched(self.mini_batch, line_of_slices(planned.table, slices, planned.keys or {}))
+        found = [self._cell(number, item) for number, item in enumerate(planned.items)]
+        cells = [each for each in found if isinstance(each, list)]
+        told = cells if planned.keys is None else {"keys": planned.keys, "items": cells}
+        return Fetched(self.mini_batch, json.dumps(told).encode(), tuple(each for each in found if isinstance(each, tuple)))
+
+    def _slice(self, number: int, piece: Slice) -> Sequence[object]:
+        problem = self.refused.get(number)
+        return lost_slice(piece, f"cannot be read: {problem}") if problem else self.coming[number].result()
+
+    def _cell(self, number: int, item: Item) -> Cell | Lost:
+        if problem := self.refused.get(number):
+            return item.path, f"cannot be read: {problem}"
+        return self.coming[number].result() if number in self.coming else list(item)
 
 
 class Fetcher:
     """Fetches mini-batches in the background; `ready` gives those that have come. `tables` says of each table of what kind it is."""
 
-    def __init__(self, folder: Path, wake: Callable[[], None], tables: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, wake: Callable[[], None], tables: Sequence[str], budget: DiskBudget) -> None:
         self._folder = folder
         self._wake = wake
         self._tables = tables
+        self._budget = budget
         self._row_groups = RowGroups(folder)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="batchinfer-fetch")
-        self._coming: list[Future[Fetched]] = []
-        self._places: dict[int, list[Path]] = {}
+        self._pool = ThreadPoolExecutor(SLICES_AT_ONCE if tables else FILES_AT_ONCE, thread_name_prefix="batchinfer-fetch")
+        self._next: tuple[bytes, _Order] | None = None
+        self._on_disk: dict[int, list[_Order]] = {}
+        self._come: deque[_Order] = deque()
+        self._lock = Lock()
         self._numbers = count()
+        self.on_their_way = 0
 
     @staticmethod
     def is_needed(line: bytes) -> bool:
         """Whether any item of a mini-batch has to be fetched."""
         return _HAS_URL.search(line) is not None
 
-    def fetch(self, mini_batch: int, line: bytes) -> None:
-        """Begin to fetch a mini-batch, into a folder that no other fetch writes to."""
-        place = self._folder / str(next(self._numbers))
-        self._places.setdefault(mini_batch, []).append(place)
-        future = self._pool.submit(_fetch, mini_batch, line, place, self._tables, self._row_groups)
-        self._coming.append(future)
-        future.add_done_callback(lambda _: self._wake())
-
-    @property
-    def on_their_way(self) -> int:
-        """How many mini-batches are being fetched."""
-        return len(self._coming)
+    def fetch(self, mini_batch: int, line: bytes) -> bool:
+        """Begin to fetch a mini-batch, into a folder that no other fetch writes to; False if there is no room for it now."""
+        if self._next is None or self._next[0] is not line:
+            self._next = line, self._order(mini_batch, read_line(line))
+        order = self._next[1]
+        if not self._budget.admits(order.size_bytes, order.files):
+            return False
+        self._next = None
+        self._budget.take(order.size_bytes, order.files)
+        self._on_disk.setdefault(mini_batch, []).append(order)
+        self.on_their_way += 1
+        self._begin(order, self._folder / str(next(self._numbers)))
+        return True
 
     def ready(self) -> list[Fetched]:
         """The mini-batches that have come since the last time."""
-        come = [future for future in self._coming if future.done()]
-        self._coming = [future for future in self._coming if future not in come]
-        return [future.result() for future in come]
+        come = [self._come.popleft() for _ in range(len(self._come))]
+        self.on_their_way -= len(come)
+        return [order.fetched() for order in come]
 
     def discard(self, mini_batch: int) -> None:
         """A mini-batch needs its items no more."""
-        for place in self._places.pop(mini_batch, ()):
-            shutil.rmtree(place, ignore_errors=True)
+        for order in self._on_disk.pop(mini_batch, ()):
+            self._budget.take(-order.size_bytes, -order.files)
+            if order.place:
+                shutil.rmtree(order.place, ignore_errors=True)
 
     def close(self) -> None:
         """Stop; what is still being fetched then is of no use to anyone."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-
-def _fetch(mini_batch: int, line: bytes, place: Path, tables: Sequence[str], row_groups: RowGroups) -> Fetched:
-    planned = read_line(line)
-    if planned.table is not None:
-        kind = tables[planned.table]
-        slices = [bring_slice(piece, kind, place / str(number), row_groups) for number, piece in enumerate(planned.slices)]
-        return Fetched(mini_batch, line_of_slices(planned.table, slices, planned.keys or {}))
-    cells: list[list[Any]] = []
-    lost: list[tuple[str, str]] = []
-    for number, item in enumerate(planned.items):
-        if is_local(item.path):
-            cells.append(list(item))
-            continue
-        target = place / str(number) / safe_name(item.path)
-        if problem := _bring(item, target):
-            lost.append((item.path, problem))
+    def _order(self, mini_batch: int, planned: Planned) -> _Order:
+        if planned.table is not None:
+            kind = self._tables[planned.table]
+            sizes = {number: bytes_on_disk(piece, kind) for number, piece in enumerate(planned.slices)}
         else:
-            cells.append([str(target), None, None, item.path])
-    told = cells if planned.keys is None else {"keys": planned.keys, "items": cells}
-    return Fetched(mini_batch, json.dumps(told).encode(), tuple(lost))
+            sizes = {number: item.size for number, item in enumerate(planned.items) if not is_local(item.path)}
+        refused = {number: fault for number, size in sizes.items() if (fault := self._budget.fault(size, 1))}
+        left = {number: size for number, size in sizes.items() if number not in refused}
+        if fault := self._budget.fault(sum(left.values()), len(left)):
+            refused, left = dict.fromkeys(sizes, fault) | refused, {}
+        return _Order(mini_batch, planned, sum(left.values()), len(left), refused)
+
+    def _begin(self, order: _Order, place: Path) -> None:
+        """Give each item or slice to a thread; the last one to end says that the mini-batch has come."""
+        planned, submit = order.planned, self._pool.submit
+        order.place = place
+        if planned.table is not None:
+            kind = self._tables[planned.table]
+            for number, piece in enumerate(planned.slices):
+                if number not in order.refused:
+                    order.coming[number] = submit(bring_slice, piece, kind, place / str(number), self._row_groups)
+        else:
+            for number, item in enumerate(planned.items):
+                if number not in order.refused and not is_local(item.path):
+                    order.coming[number] = submit(_bring, item, place / str(number) / safe_name(item.path))
+        order.left = len(order.coming)
+        if not order.left:
+            self._come.append(order)
+        for future in list(order.coming.values()):
+            future.add_done_callback(lambda _: self._one_came(order))
+
+    def _one_came(self, order: _Order) -> None:
+        with self._lock:
+            order.left -= 1
+            if order.left:
+                return
+        self._come.append(order)
+        self._wake()
 
 
 def safe_name(url: str) -> Path:
@@ -116,8 +185,8 @@ def _cut(name: str) -> str:
     return os.fsdecode(os.fsencode(name.replace("\0", "_"))[-MOST_NAME_BYTES:])
 
 
-def _bring(item: Item, target: Path) -> str | None:
-    """Download one item; what is wrong with it, or None. An error of the storage itself stops the node, not the item."""
+def _bring(item: Item, target: Path) -> Cell | Lost:
+    """Download one item; how a worker gets it, or what is wrong with it. An error of the storage itself stops the node, not the item."""
     fs, path = open_file_system(item.path, use_listings_cache=False)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,17 +195,18 @@ def _bring(item: Item, target: Path) -> str | None:
             f"{error.strerror} at {target.parent}: items are fetched to this machine's temporary folder; free some space"
         ) from error
 
-    def download() -> str | None:
+    def download() -> bool:
         fs.invalidate_cache()
         entry = fs.info(path)
         if int(entry["size"] or 0) != item.size or version_of(entry) != item.version:
-            return "changed since planned"
+            return False
         fs.get_file(path, str(target))
-        return None if target.stat().st_size == item.size else "changed since planned"
+        return target.stat().st_size == item.size
 
     try:
-        return insist(download, item.path)
+        as_planned = insist(download, item.path)
     except FileNotFoundError:
-        return "cannot be read: it does not exist any more"
+        return item.path, "cannot be read: it does not exist any more"
     except OSError as error:
-        return f"cannot be read: {error}"
+        return item.path, f"cannot be read: {error}"
+    return [str(target), None, None, item.path] if as_planned else (item.path, "changed since planned")

@@ -13,6 +13,13 @@ from airflow_batchinfer.tables.slices import Slice
 Cell = list[Any]
 
 
+def bytes_on_disk(piece: Slice, kind: str) -> int:
+    """What a slice takes of the disk when it is here; row groups are kept apart, a few of them."""
+    if is_local(piece.path) or kind == "parquet":
+        return 0
+    return piece.size if piece.path.endswith(".gz") else piece.stop - piece.start
+
+
 def bring_slice(piece: Slice, kind: str, place: Path, row_groups: RowGroups) -> Cell:
     """A slice as a worker gets it: what is on local disk, its name as planned, and what is wrong with it, if it cannot be had."""
     if is_local(piece.path):
@@ -40,18 +47,19 @@ def bring_slice(piece: Slice, kind: str, place: Path, row_groups: RowGroups) -> 
 
     try:
         if not insist(is_as_planned, piece.path):
-            return _lost(piece, "changed since planned")
+            return lost_slice(piece, "changed since planned")
         if kind == "parquet":
             row_groups.link(piece, target)
             where = piece.start, piece.stop
         else:
             where = insist(download, piece.path)
     except (FileNotFoundError, NotFoundError):
-        return _lost(piece, "cannot be read: it does not exist any more")
+        return lost_slice(piece, "cannot be read: it does not exist any more")
     except (OSError, ConfigError) as error:
-        return _lost(piece, f"cannot be read: {error}")
+        return lost_slice(piece, f"cannot be read: {error}")
     return [str(target), None, None, *where, piece.first, piece.rows, piece.path, None]
 
 
-def _lost(piece: Slice, problem: str) -> Cell:
+def lost_slice(piece: Slice, problem: str) -> Cell:
+    """A slice as a worker gets it when it cannot be had."""
     return [*piece, piece.path, problem]

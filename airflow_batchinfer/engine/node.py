@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.coordinator import Coordinator, Report, Spent
+from airflow_batchinfer.engine.disk_budget import disk_budget
 from airflow_batchinfer.engine.failures import budget_spent, keep_uncommitted
 from airflow_batchinfer.engine.fetching import Fetcher
 from airflow_batchinfer.engine.files import FileUploads
@@ -127,7 +128,7 @@ class _Node:
         places = staged.places(self._name, min(self._processes, len(gpus) or self._processes), gpus)
         supervisor = Supervisor(staged.launch(), staged.start, printing, self._pin.rules.run_timeout_seconds)
         self._recorder.wake = supervisor.wake
-        with closing(supervisor), closing(Fetcher(staged.folder / "items", supervisor.wake, self._job.table_kinds)) as fetcher:
+        with closing(supervisor), closing(self._fetcher(staged, supervisor)) as fetcher:
             try:
                 coordinator.shift(supervisor, fetcher, places)
                 supervisor.end(gracefully=True)
@@ -136,6 +137,9 @@ class _Node:
                 raise
             finally:
                 self._recorder.wake = lambda: None
+
+    def _fetcher(self, staged: Stage, supervisor: Supervisor) -> Fetcher:
+        return Fetcher(staged.folder / "items", supervisor.wake, self._job.table_kinds, disk_budget(staged.folder))
 
     def _stage(self) -> tuple[Stage, Printing]:
         folder = self._stack.enter_context(scratch_folder())

@@ -5,7 +5,6 @@ A config that cannot work is refused when it is made, with every fault in one er
 looked at when it is rendered (`require_rendered`).
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning import config_file
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.cutting import Cut
+from airflow_batchinfer.planning.sizes import bytes_of
 from airflow_batchinfer.planning.spec import TEXT, format_of
 from airflow_batchinfer.planning.thresholds import Thresholds
 
@@ -31,8 +31,6 @@ LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 _FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
 # Numbers may come as text: a template renders to text.
 Number = str | int | float
-_SIZE = re.compile(r"(\d+)([kKmMgG][bB])?")
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,11 @@ class ParallelRunConfig:
             return Cut(0, tuple(self.partition_keys))
         if self.mini_batch_size is None:
             return Cut(DEFAULT_MINI_BATCH_BYTES if of_tables else DEFAULT_MINI_BATCH_FILES)
-        match = _SIZE.fullmatch(str(self.mini_batch_size))
-        number, unit = match.groups("") if match else ("0", "")
-        if unit and not of_tables:
+        if not of_tables and not str(self.mini_batch_size).isdigit():
             raise ConfigError(
                 f"mini_batch_size={self.mini_batch_size!r}: a size in bytes is for tables; give a number of files, such as 10"
             )
-        return Cut(int(number) * _UNITS[unit[:1].lower()])
+        return Cut(bytes_of(str(self.mini_batch_size)) or 0)
 
     @property
     def isolates_failures(self) -> bool:
@@ -236,8 +232,7 @@ def _path_fault(name: str, path: object, wanted: str) -> str | None:
 
 
 def _mini_batch_fault(size: object) -> str | None:
-    match = _SIZE.fullmatch(str(size))
-    if size is None or (match and int(match[1])):
+    if size is None or bytes_of(str(size)):
         return None
     return f"mini_batch_size={size!r}: give a number of files, such as 10, or bytes of a table, such as 512KB, 10MB or 1GB"
 
