@@ -18,6 +18,7 @@ from benchmarks import (
     mini_batch_cost,
     ray_data,
     remote_items,
+    scale,
     steady_state,
     tables,
     whole_command,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Finding]] = {
     "S8": remote_items.measure,
     "P7": mini_batch_cost.measure,
     "P8": dag_import.measure,
+    "scale": scale.measure,
 }
 
 
