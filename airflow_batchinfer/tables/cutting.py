@@ -30,6 +30,7 @@ class TableCut:
         self._may_be_missing = may_be_missing
         self._cutter: Cutter | None = None
         self._column_keys: tuple[str, ...] = ()
+        self._first_path = ""
 
     def slices(self) -> Iterator[tuple[Mapping[str, str], Slice]]:
         """Every slice with the values of its keys, those of the path and those of columns."""
@@ -57,11 +58,19 @@ class TableCut:
         """The same for all files; the keys that the first path does not hold are columns, and so they are in every file."""
         column_keys = tuple(key for key in self._keys if key not in found)
         if self._cutter is None:
-            self._column_keys = column_keys
+            self._column_keys, self._first_path = column_keys, item.path
             self._cutter = _cutter(self._dataset.form, self._most_bytes, column_keys)
         elif column_keys != self._column_keys:
-            raise ConfigError(f"partition_keys: the path {item.path} holds other keys than the paths before it: {dict(found)}")
+            raise ConfigError(_differing(item.path, set(column_keys), self._first_path, set(self._column_keys)))
         return self._cutter
+
+
+def _differing(path: str, here: set[str], first_path: str, there: set[str]) -> str:
+    """What is told of keys that only one of two paths holds; `here` and `there` are those that it does not."""
+    with_it, without = (first_path, path) if here - there else (path, first_path)
+    told = ", ".join(sorted(here ^ there))
+    remedy = "a key is in the path of every file, or a column of every file; move the file, leave it out, or give a partition_format"
+    return f"partition_keys: the path {with_it} holds {told}, and the path {without} does not: {remedy}"
 
 
 def _cutter(form: TableForm, most_bytes: int | None, keys: tuple[str, ...]) -> Cutter:

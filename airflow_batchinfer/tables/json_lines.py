@@ -7,6 +7,7 @@ can make it end the process.
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
@@ -22,6 +23,7 @@ _MARK = "\ufeff".encode()
 _NO_SEPARATOR = b"\0"
 _NO_END = 1 << 62
 _MOST_TOLD = 80
+_BETWEEN = uuid4().hex[:8]
 _INT64 = range(-(2**63), 2**63)
 _FLOAT64 = range(-(10**308), 10**308)
 
@@ -127,10 +129,14 @@ def _chunks(item: Item, window: Window) -> Iterator[tuple[Chunk, int]]:
 
 def _records(path: str, text: str, rows: int, first_line: int) -> list[Record]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    filled = [line for line in lines if line.strip(" \t")]
     try:
-        records = json.loads("[" + ",".join([line for line in lines if line.strip(" \t")]) + "]")
-        if len(records) == rows and set(map(type, records)) <= {dict}:
-            return list(records)
+        # All at once, a word that no line knows between them. A line that leaves an array open has it in there, and neither
+        # an object nor, for the line break, text goes on after it.
+        found = json.loads("[" + f'\n,"{_BETWEEN}",'.join(filled) + "]")
+        records: list[Record] = found[::2]
+        if len(found) == 2 * rows - 1 and found.count(_BETWEEN) == rows - 1 and set(map(type, records)) <= {dict}:
+            return records
     except (ValueError, RecursionError):  # which line it is, the same line by line tells
         pass
     return [_record(path, line, first_line + number) for number, line in enumerate(lines) if line.strip(" \t")]

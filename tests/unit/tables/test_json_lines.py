@@ -258,10 +258,22 @@ def test_a_line_that_is_no_json_object_is_named_with_its_number_and_text(
     assert "each line must be one" in str(raised.value)
 
 
-def test_lines_that_are_json_only_together_are_refused(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", '{"a": [{"x": 1}\n{"y": 2}]}\n')
-    with pytest.raises(ConfigError, match="line 1 is not JSON"):
-        Cut([path], None)
+TOGETHER = {
+    "an array over two lines": (1, '{"a": [{"x": 1}\n{"y": 2}]}\n'),
+    "as many objects as lines": (1, '{"a":1},{"a":2}\n{"a":3\n"b":4}\n'),
+    "an object over two lines, and then two in one": (2, '{"a":0}\n{"a":3\n"b":4}\n{"a":1},{"a":2}\n'),
+    "text over two lines": (1, '{"a":"x\ny"}\n{"a":1},{"a":2}\n'),
+    "brackets that close and open": (1, '{"a":1}],[{"a":2}\n[{"a":3}\n{"a":4}]\n'),
+    "an array that holds the next line": (2, '{"a":1}\n[{"a":3}\n{"a":4}]\n{"a":1}],[{"a":2}\n'),
+    "a value over two lines": (1, '{"a":\n1}\n{"a":1},{"a":2}\n'),
+}
+
+
+@pytest.mark.parametrize("what", TOGETHER)
+def test_lines_that_are_json_only_together_are_refused(tmp_path: Path, what: str):
+    line, text = TOGETHER[what]
+    with pytest.raises(ConfigError, match=rf"a\.jsonl: line {line} is not JSON"):
+        Cut([write(tmp_path / "a.jsonl", text)], None)
 
 
 def test_text_in_another_encoding_is_named_with_its_place(tmp_path: Path):
