@@ -11,17 +11,14 @@ from uuid import uuid4
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables.csv_cutter import within
-from airflow_batchinfer.tables.csv_pieces import ByKey, BySize, Values
-from airflow_batchinfer.tables.csv_records import Chunk, read_chunks
+from airflow_batchinfer.tables.chunks import Chunk, find_lines, read_chunks, within
+from airflow_batchinfer.tables.pieces import ByKey, BySize, Values
 from airflow_batchinfer.tables.slices import Slice, Window
 from airflow_batchinfer.tables.streams import is_gzip, opened
 
 Record = dict[str, Any]
 
 _MARK = "\ufeff".encode()
-_NO_SEPARATOR = b"\0"
-_NO_END = 1 << 62
 _MOST_TOLD = 80
 _BETWEEN = uuid4().hex[:8]
 _INT64 = range(-(2**63), 2**63)
@@ -41,7 +38,7 @@ class JsonLinesCutter:
     def cut(self, item: Item, window: Window) -> Iterator[tuple[Values, Slice]]:
         """The slices of a file, each with the values of the key columns."""
         by_key = ByKey(item.path, self._keys) if self._keys else None
-        by_size = BySize(_NO_END if is_gzip(item.path) or self._most_bytes is None else self._most_bytes)
+        by_size = BySize(None if is_gzip(item.path) else self._most_bytes)
         for chunk, first_line in _chunks(item, window):
             text = self._decoded(item.path, chunk)
             records = _records(item.path, text, chunk.rows, first_line)
@@ -60,6 +57,9 @@ class JsonLinesCutter:
             there = ", ".join(self._kinds) or "none"
             raise ConfigError([f"{what}: the table has no column {name!r}; there are {there}" for what, name in missing])
         return tuple((name, declared.get(name, settled(kinds))) for name, kinds in self._kinds.items())
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _look(self, records: list[Record], text: str) -> None:
         """Note which kinds of values each column holds."""
@@ -118,7 +118,7 @@ def _chunks(item: Item, window: Window) -> Iterator[tuple[Chunk, int]]:
     """What the window leaves of a file, in chunks of whole lines, and the number of the first line of each."""
     above = 1
     with opened(item) as stream:
-        for whole in read_chunks(stream, item.path, _NO_SEPARATOR, _MARK, 0, multi_line=False):
+        for whole in read_chunks(stream, item.path, _MARK, 0, lambda text, _, is_last: find_lines(text, is_last=is_last)):
             chunk = within(whole, window)
             if len(chunk.ends):
                 yield chunk, above + int((whole.ends + whole.offset <= chunk.offset).sum())

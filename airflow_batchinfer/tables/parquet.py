@@ -5,13 +5,13 @@ different where values are missing, so it is settled whether any are: by the sta
 at the column. Within lists and structs it is settled for each of the leaves, which Parquet stores as columns of their own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables.csv_pieces import Values
+from airflow_batchinfer.tables.pieces import NO_END, Values, came_back
 from airflow_batchinfer.tables.slices import Slice, Window
 from airflow_batchinfer.tables.streams import is_gzip, opened_anywhere
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 AS_IT_IS = "as it is"
 WITH_GAPS = "with gaps in the leaves "  # and their numbers; the worker knows it, too
 _MOST_TOLD = 5
-_NO_END = 1 << 62
 
 
 class ParquetCutter:
@@ -47,7 +46,7 @@ class ParquetCutter:
             taken = taken if window.take is None else min(window.take, taken)
             window.skip -= first
             window.take = None if window.take is None else window.take - taken
-            cut = by_size(file.metadata, self._most_bytes or _NO_END)
+            cut = by_size(file.metadata, self._most_bytes or NO_END)
             for values, start, stop in self._by_key(item.path, file) if self._keys else (((), *rows) for rows in cut):
                 start, stop = max(start, first), min(stop, first + taken)  # noqa: PLW2901 - what the window leaves of it
                 if start < stop:
@@ -57,6 +56,9 @@ class ParquetCutter:
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Names and types, when every file has been cut."""
         return tuple((name, _told(kind, self._gaps[name])) for name, kind in self._kinds.items())
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _meet(self, path: str, file: "ParquetFile") -> None:
         """Hold the columns of a file against those of the first, and see where values are missing."""
@@ -98,7 +100,7 @@ class ParquetCutter:
                     if values is not None:
                         yield values, start, row
                     if found in seen:
-                        raise ConfigError(_came_back(path, row, self._keys, found))
+                        raise came_back(path, row, self._keys, found)
                     seen.add(found)
                     values, start = found, row
                 row += 1
@@ -227,12 +229,6 @@ def _told(kind: Any, gaps: set[int]) -> str:  # noqa: ANN401 - pyarrow has no ty
     if _is_nested(kind):
         return WITH_GAPS + " ".join(map(str, sorted(gaps)))
     return "object" if types.is_boolean(kind) else "float64"
-
-
-def _came_back(path: str, row: int, names: Sequence[str], values: Values) -> str:
-    told = ", ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=True))
-    remedy = f"sort the file by {', '.join(names)}, so that rows of one partition stand together"
-    return f"{path}: row {row:,} has {told} again, after rows with other values; {remedy}"
 
 
 def _as_text(value: object) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables import csv_records
+from airflow_batchinfer.tables import chunks
 from airflow_batchinfer.tables.json_lines import JsonLinesCutter
 from airflow_batchinfer.tables.slices import Slice, Window
 from airflow_batchinfer.worker.tables import BadTable, read
@@ -117,7 +117,7 @@ def test_whatever_the_values_and_sizes_mini_batches_are_a_cut_of_the_whole(
         text = line_end.join(lines) + ("" if ends_open else line_end)
         paths.append(write(folder / f"{number}.jsonl", ("\ufeff" if number == 1 else "") + text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
         cut = Cut(paths, most_bytes)
     together = [record for records in files for record in records]
     assert list(cut.columns) == list(dict.fromkeys(name for record in together for name in record))
@@ -248,7 +248,7 @@ BROKEN = {
 def test_a_line_that_is_no_json_object_is_named_with_its_number_and_text(
     tmp_path: Path, name: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
     line, told = BROKEN[name]
     path = write(tmp_path / "a.jsonl", '{"a": 1}\n\r\n{"a": 22222222222222222222}\r{"a": [{"b": 3}]}\n' + line + '\n{"a": 4}\n')
     with pytest.raises(ConfigError) as raised:
@@ -291,8 +291,8 @@ def test_a_truncated_gzip_file_is_named(tmp_path: Path):
 
 
 def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(csv_records, "MOST_RECORD_BYTES", 10_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(chunks, "MOST_RECORD_BYTES", 10_000)
     path = write(tmp_path / "a.jsonl", '{"a": "' + "x" * 50_000)
     with pytest.raises(ConfigError, match="does not end within 10,000 bytes"):
         Cut([path], None)
