@@ -183,11 +183,10 @@ def _integers(kind: str, _: _Text, __: str, column: Any) -> Any:
 
 
 def _floats(text: _Text, name: str, column: Any) -> Any:
-    """Where all values are True and False, pandas makes 1 and 0 of them; their first bytes tell."""
-    if all(part.isna().all() or part.dropna().isin([0, 1]).all() for part in (column.head(), column)):
-        first = text.read(nrows=len(column), dtype=_NOT_KEPT)[name]
-        if first.isin([b"t", b"T", b"f", b"F"]).any():
-            raise ValueError("not all are numbers")
+    """Where all values are True and False, pandas makes 1 and 0 of them; then the first that is there tells."""
+    at = int(column.notna().to_numpy().argmax()) if len(column) else 0
+    if column.iloc[at : at + 1].isin([0, 1]).any() and text.texts([name], nrows=at + 1)[name].iloc[at].lower() in ("true", "false"):
+        raise ValueError("not all are numbers")
     return column
 
 
