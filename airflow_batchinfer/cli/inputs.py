@@ -2,11 +2,14 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from inspect import signature
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_batchinfer.datasets import Dataset, FileDataset, TabularDataset, is_reference
-from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.datasets import Dataset, FileDataset, TabularDataset, is_reference, list_items
+from airflow_batchinfer.errors import ConfigError, Faults
 
 _ENDINGS = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "json_lines", ".ndjson": "json_lines", ".parquet": "parquet"}
 _MAKERS: Mapping[str, Callable[..., TabularDataset]] = {
@@ -19,7 +22,7 @@ _YES_OR_NO = {"true": True, "yes": True, "false": False, "no": False}
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that say how inputs are read."""
-    parser.add_argument("--table", action="store_true", help="the inputs are tables: .csv, .tsv, .jsonl and .parquet, also .gz")
+    parser.add_argument("--table", action="store_true", help="the inputs are tables: .csv, .tsv and .jsonl, also .gz, and .parquet")
     parser.add_argument(
         "--table-option",
         action="append",
@@ -32,6 +35,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def inputs_of(options: argparse.Namespace, urls: Sequence[str]) -> list[Dataset]:
+    """A dataset of each path, but one of all paths that are tables of the same form; registered ones have a form of their own."""
+    faults, found = Faults(), dict[object, Dataset]()
+    for number, url in enumerate(urls):
+        dataset = faults.attempt(partial(dataset_of, options, [url]))
+        is_alone = not isinstance(dataset, TabularDataset) or is_reference(url)
+        other = found.setdefault(number if is_alone else replace(dataset, paths=()), dataset)
+        if other is not dataset:
+            found[replace(dataset, paths=())] = replace(other, paths=(*other.paths, url))
+    faults.raise_any()
+    for dataset in found.values() if not options.allow_empty else ():
+        for path in dataset.paths if len(dataset.paths) > 1 else ():
+            if faults.attempt(lambda: next(list_items(FileDataset((path,))), True)) is True:  # noqa: B023 - called at once
+                faults.add(f"the input {path!r} matches no files")
+    faults.raise_any()
+    return list(found.values())
+
+
 def dataset_of(options: argparse.Namespace, urls: Sequence[str]) -> Dataset:
     """One dataset of some paths, read as the options say."""
     if not options.table:
@@ -42,10 +63,11 @@ def dataset_of(options: argparse.Namespace, urls: Sequence[str]) -> Dataset:
     kind, kept = given.pop("format", None) or _kind_of(urls), given.pop("columns", None)
     if kind not in _MAKERS:
         raise ConfigError(f"--table-option format={kind}: give one of {', '.join(_MAKERS)}")
-    try:
-        dataset = _MAKERS[kind](urls, **given, partition_format=options.partition_format)
-    except TypeError as error:
-        raise ConfigError(f"--table-option: tables of the format {kind} know no {', '.join(sorted(given))} ({error})") from error
+    known = [name for name in _VALUES if name in signature(_MAKERS[kind]).parameters]
+    if wrong := [name for name in given if name not in known]:
+        told = f"tables of the format {kind} have only {', '.join(['format', 'columns', *known])}"
+        raise ConfigError([f"--table-option {name}: {told}" for name in wrong])
+    dataset = _MAKERS[kind](urls, **given, partition_format=options.partition_format)
     return dataset if kept is None else dataset.columns(kept)
 
 
@@ -82,7 +104,10 @@ def _list(value: str) -> list[str]:
 
 
 def _types(value: str) -> dict[str, str]:
-    return {name.strip(): kind.strip() for name, _, kind in (pair.rpartition(":") for pair in value.split(","))}
+    pairs = [tuple(map(str.strip, pair.rpartition(":"))) for pair in value.split(",")]
+    if not all(name and kind for name, _, kind in pairs):
+        raise ConfigError(f"--table-option types={value}: give NAME:TYPE, such as a:int64,b:str")
+    return {name: kind for name, _, kind in pairs}
 
 
 _VALUES: Mapping[str, Callable[[str], Any]] = {

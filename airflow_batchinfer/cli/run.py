@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from airflow_batchinfer.cli.display import open_display
-from airflow_batchinfer.cli.inputs import dataset_of
+from airflow_batchinfer.cli.inputs import inputs_of
 from airflow_batchinfer.datasets import Dataset
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     workspace = Workspace.at(options.workspace)
     faults = Faults()
     config = faults.attempt(lambda: _config(options))
-    inputs = [faults.attempt(partial(dataset_of, options, [url])) for url in options.input]
+    inputs = faults.attempt(lambda: inputs_of(options, options.input))
     side_inputs = faults.attempt(lambda: named_values("--side-input", options.side_input))
     models = [faults.attempt(partial(ModelRegistry(workspace).resolve, reference)) for reference in options.model]
     faults.raise_any()

@@ -9,6 +9,7 @@ from airflow_batchinfer.engine.row_groups import RowGroups
 from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
 from airflow_batchinfer.storage import insist, is_local, open_file_system
 from airflow_batchinfer.tables.slices import Slice
+from airflow_batchinfer.tables.streams import is_gzip
 
 Cell = list[Any]
 
@@ -39,7 +40,7 @@ def bring_slice(piece: Slice, kind: str, place: Path, row_groups: RowGroups) -> 
         return int(entry["size"] or 0) == piece.size and version_of(dict(entry)) == piece.version
 
     def download() -> tuple[int, int]:
-        if path.endswith(".gz"):
+        if is_gzip(path):
             fs.get_file(path, str(target))
             return piece.start, piece.stop
         target.write_bytes(fs.cat_file(path, start=piece.start, end=piece.stop))

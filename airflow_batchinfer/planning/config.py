@@ -29,6 +29,7 @@ MOST_NAME_BYTES = 200
 OUTPUT_ACTIONS = ("append_row", "summary_only")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 _FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Numbers may come as text: a template renders to text.
 Number = str | int | float
 
@@ -258,6 +259,9 @@ def _file_name_fault(name: object) -> str | None:
         return f"append_row_file_name={name!r}: give a file name that does not start with '_'"
     if len(name.encode("utf-8", "surrogateescape")) > MOST_NAME_BYTES:
         return f"append_row_file_name={name[:20]!r}...: give a name of at most {MOST_NAME_BYTES} bytes"
+    if name.lower().endswith(_PACKED):
+        whole = name.rpartition(".")[0]
+        return f"append_row_file_name={name!r}: results are not packed; give {whole!r}, or a name in .parquet, which is compressed within"
     if bad := sorted(_FORBIDDEN_IN_NAMES & set(name)):
         return f"append_row_file_name={name!r}: a file name holds none of {' '.join(bad)}"
     return None

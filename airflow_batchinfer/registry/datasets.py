@@ -152,13 +152,24 @@ def _resolve_input(registry: DatasetRegistry, dataset: Dataset) -> Dataset:
     if len(dataset.paths) == 1 and is_reference(dataset.paths[0]):
         found = _look_up(registry, dataset.paths[0])
         if isinstance(dataset, TabularDataset) and isinstance(found, FileDataset) and not found.is_cut:
-            return replace(dataset, paths=found.paths)
+            return replace(dataset, paths=found.paths, partition_format=dataset.partition_format or found.partition_format)
+        _check_read_alike(dataset, found)
         found = found.skip(dataset.start)
         return found if dataset.stop is None else found.take(max(0, dataset.stop - dataset.start))
     faults = Faults()
     paths = [faults.attempt(partial(_paths_behind, registry, path)) for path in dataset.paths]
     faults.raise_any()
     return replace(dataset, paths=tuple(chain.from_iterable(paths)))
+
+
+def _check_read_alike(dataset: Dataset, found: Dataset) -> None:
+    """What is said of how a registered dataset is read must be what it was registered with, or nothing."""
+    unsaid = TabularDataset(dataset.paths)
+    names = ("form", "kept", "partition_format") if isinstance(dataset, TabularDataset) else ("partition_format",)
+    said = {name: getattr(dataset, name) for name in names if getattr(dataset, name) != getattr(unsaid, name)}
+    if any(value != getattr(found, name, None) for name, value in said.items()):
+        told = "how it is read is part of the registered dataset: leave out what says so here (--table-option, --partition-format)"
+        raise ConfigError(f"the input {dataset.paths[0]!r} is {found}; {told}, or register it anew")
 
 
 def _paths_behind(registry: DatasetRegistry, path: str) -> tuple[str, ...]:

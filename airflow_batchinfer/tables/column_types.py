@@ -27,9 +27,7 @@ _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
 # As many digits as Python makes an integer of; pandas goes by the same limit.
 _INTEGER = re.compile(r"[ \t]*[+-]?[0-9]{1,4300}[ \t]*")
-
-
-FEW_BYTES = "S20"  # as which pandas reads a column in no time, cutting off what is longer
+FEW_BYTES = "S20"  # as which pandas reads a column in no time: what is longer is cut off, and behind what is shorter stand NULs
 _TEN, _SURE_DIGITS = 10, 18
 
 

@@ -5,8 +5,8 @@ from itertools import zip_longest
 
 from airflow_batchinfer.datasets import TableForm
 from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.tables.chunks import Chunk
 from airflow_batchinfer.tables.column_types import Marks, joined, settled
-from airflow_batchinfer.tables.csv_records import Chunk
 from airflow_batchinfer.tables.csv_text import CsvText
 
 # Types that only whole columns show.

@@ -9,11 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_batchinfer.datasets import Item, TableForm
+from airflow_batchinfer.tables.chunks import Chunk, within
 from airflow_batchinfer.tables.csv_columns import CsvColumns
-from airflow_batchinfer.tables.csv_pieces import ByKey, BySize, Piece, Values
 from airflow_batchinfer.tables.csv_ranges import CsvRanges
-from airflow_batchinfer.tables.csv_records import Chunk, read_chunks
+from airflow_batchinfer.tables.csv_records import read_records
 from airflow_batchinfer.tables.csv_text import CsvText
+from airflow_batchinfer.tables.pieces import ByKey, BySize, Piece, Values
 from airflow_batchinfer.tables.slices import Slice, Window
 from airflow_batchinfer.tables.streams import is_gzip, opened
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 THREADS = 2
 _MOST_WAITING = THREADS + 1
-_NO_END = 1 << 62
 
 
 class CsvCutter:
@@ -54,9 +54,14 @@ class CsvCutter:
         self._collect(0)
         return self._columns.settled
 
+    def close(self) -> None:
+        """Let go of the threads, whatever they are at."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._ranges.close()
+
     def _pieces(self, item: Item, window: Window) -> Iterator[Piece]:
         by_key = ByKey(item.path, self._keys) if self._keys else None
-        by_size = BySize(_NO_END if is_gzip(item.path) or self._most_bytes is None else self._most_bytes)
+        by_size = BySize(None if is_gzip(item.path) else self._most_bytes)
         for chunk in self._rows(item, window):
             if chunk.rows:
                 self._collect(_MOST_WAITING - 1)
@@ -68,7 +73,7 @@ class CsvCutter:
         """The rows of a file that the window leaves, in chunks. It ends early where nothing more is taken."""
         text, met = self._text, False
         with opened(item) as stream:
-            for whole in read_chunks(stream, item.path, text.separator, text.byte_order_mark, self._columns.number_of_first_record):
+            for whole in read_records(stream, item.path, text.separator, text.byte_order_mark, self._columns.number_of_first_record):
                 if not met and not whole.rows:
                     continue
                 chunk = within(whole if met else self._columns.meet(item.path, whole), window)
@@ -88,18 +93,3 @@ class CsvCutter:
         """Take what the threads found, in the order of the rows, until only so many chunks are left to them."""
         while len(self._waiting) > left:
             self._columns.add(self._waiting.popleft().result())
-
-
-def within(chunk: Chunk, window: Window) -> Chunk:
-    """The part of a chunk that lies within the window, which is counted down."""
-    import numpy as np
-
-    skipped = min(window.skip, chunk.rows)
-    taken = chunk.rows - skipped if window.take is None else min(window.take, chunk.rows - skipped)
-    window.skip -= skipped
-    window.take = None if window.take is None else window.take - taken
-    if taken == chunk.rows:
-        return chunk
-    behind = np.flatnonzero(chunk.filled) + 1
-    start = int(behind[skipped - 1]) if skipped else 0
-    return chunk.part(start, int(behind[skipped + taken - 1]) if taken else start)

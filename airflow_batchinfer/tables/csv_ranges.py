@@ -13,8 +13,8 @@ from itertools import islice
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.tables.chunks import MOST_RECORD_BYTES, Chunk, find_lines, too_long
 from airflow_batchinfer.tables.csv_columns import CsvColumns
-from airflow_batchinfer.tables.csv_records import MOST_RECORD_BYTES, Chunk, find_records, too_long
 from airflow_batchinfer.tables.csv_text import CsvText
 from airflow_batchinfer.tables.slices import Slice
 from airflow_batchinfer.tables.streams import range_reader
@@ -55,6 +55,10 @@ class CsvRanges:
                 yield Slice(*item, start, stop, None, max(1, (stop - start) * self._rows // max(1, self._bytes)))
                 start = stop
 
+    def close(self) -> None:
+        """Let go of the threads, whatever they are at."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _learn(self, path: str, sample: Chunk) -> None:
         self._columns.add(self._text.marks(path, sample, self._columns.marks))
         self._files += 1
@@ -75,7 +79,7 @@ class CsvRanges:
         while True:
             text = read(0, size)
             offset = len(mark) if mark and text.startswith(mark) else 0
-            ends, filled = find_records(text[offset:], self._text.separator, is_last=len(text) == item.size, multi_line=False)
+            ends, filled = find_lines(text[offset:], self._text.separator, is_last=len(text) == item.size)
             if filled.any() or size >= item.size:
                 return Chunk(offset, self._columns.number_of_first_record, text[offset:][: ends[-1] if len(ends) else 0], ends, filled)
             if size >= MOST_RECORD_BYTES:

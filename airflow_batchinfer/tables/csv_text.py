@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_batchinfer.datasets import TableForm
 from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.tables.chunks import Chunk
 from airflow_batchinfer.tables.column_types import (
     FEW_BYTES,
     Marks,
@@ -17,7 +18,6 @@ from airflow_batchinfer.tables.column_types import (
     may_be_integers,
     settled,
 )
-from airflow_batchinfer.tables.csv_records import Chunk
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,6 +19,9 @@ class Cutter(Protocol):
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Names and types, when every file has been read."""
 
+    def close(self) -> None:
+        """Let go of what it holds; also where a cut breaks off."""
+
 
 class TableCut:
     """A table on its way into slices; `told` is known when all of them are made."""
@@ -30,22 +33,29 @@ class TableCut:
         self._may_be_missing = may_be_missing
         self._cutter: Cutter | None = None
         self._column_keys: tuple[str, ...] = ()
+        self._first_path = ""
+        self._columns: tuple[tuple[str, str], ...] = ()
 
     def slices(self) -> Iterator[tuple[Mapping[str, str], Slice]]:
         """Every slice with the values of its keys, those of the path and those of columns."""
         dataset = self._dataset
         window = Window(dataset.start, None if dataset.stop is None else max(0, dataset.stop - dataset.start))
         in_path = PathKeys(dataset.partition_format, self._keys)
-        for item in list_items(FileDataset(dataset.paths), may_be_missing=self._may_be_missing):
-            found = in_path.of(item.path)
-            for values, piece in self._cutter_for(item, found).cut(item, window):
-                yield {**found, **dict(zip(self._column_keys, values, strict=True))}, piece
-            if window.take == 0:
-                return
+        try:
+            for item in list_items(FileDataset(dataset.paths), may_be_missing=self._may_be_missing):
+                found = in_path.of(item.path)
+                for values, piece in self._cutter_for(item, found).cut(item, window):
+                    yield {**found, **dict(zip(self._column_keys, values, strict=True))}, piece
+                if window.take == 0:
+                    break
+            self._columns = self._cutter.columns if self._cutter else ()
+        finally:
+            if self._cutter:
+                self._cutter.close()
 
     def told(self) -> dict[str, Any]:
         """What a worker must know to read the slices."""
-        form, columns = self._dataset.form, self._cutter.columns if self._cutter else ()
+        form, columns = self._dataset.form, self._columns
         names = [name for name, _ in columns]
         if missing := [name for name in self._dataset.kept or () if self._cutter and name not in names]:
             raise ConfigError(f"columns: the table {self._dataset} has no {', '.join(map(repr, missing))}; it has {', '.join(names)}")
@@ -57,11 +67,19 @@ class TableCut:
         """The same for all files; the keys that the first path does not hold are columns, and so they are in every file."""
         column_keys = tuple(key for key in self._keys if key not in found)
         if self._cutter is None:
-            self._column_keys = column_keys
+            self._column_keys, self._first_path = column_keys, item.path
             self._cutter = _cutter(self._dataset.form, self._most_bytes, column_keys)
         elif column_keys != self._column_keys:
-            raise ConfigError(f"partition_keys: the path {item.path} holds other keys than the paths before it: {dict(found)}")
+            raise ConfigError(_differing(item.path, set(column_keys), self._first_path, set(self._column_keys)))
         return self._cutter
+
+
+def _differing(path: str, here: set[str], first_path: str, there: set[str]) -> str:
+    """What is told of keys that only one of two paths holds; `here` and `there` are those that it does not."""
+    with_it, without = (first_path, path) if here - there else (path, first_path)
+    told = ", ".join(sorted(here ^ there))
+    remedy = "a key is in the path of every file, or a column of every file; move the file, leave it out, or give a partition_format"
+    return f"partition_keys: the path {with_it} holds {told}, and the path {without} does not: {remedy}"
 
 
 def _cutter(form: TableForm, most_bytes: int | None, keys: tuple[str, ...]) -> Cutter:

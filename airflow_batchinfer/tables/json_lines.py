@@ -7,21 +7,20 @@ can make it end the process.
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables.csv_cutter import within
-from airflow_batchinfer.tables.csv_pieces import ByKey, BySize, Values
-from airflow_batchinfer.tables.csv_records import Chunk, read_chunks
+from airflow_batchinfer.tables.chunks import Chunk, find_lines, read_chunks, within
+from airflow_batchinfer.tables.pieces import ByKey, BySize, Values
 from airflow_batchinfer.tables.slices import Slice, Window
 from airflow_batchinfer.tables.streams import is_gzip, opened
 
 Record = dict[str, Any]
 
 _MARK = "\ufeff".encode()
-_NO_SEPARATOR = b"\0"
-_NO_END = 1 << 62
 _MOST_TOLD = 80
+_BETWEEN = uuid4().hex[:8]
 _INT64 = range(-(2**63), 2**63)
 _FLOAT64 = range(-(10**308), 10**308)
 
@@ -39,7 +38,7 @@ class JsonLinesCutter:
     def cut(self, item: Item, window: Window) -> Iterator[tuple[Values, Slice]]:
         """The slices of a file, each with the values of the key columns."""
         by_key = ByKey(item.path, self._keys) if self._keys else None
-        by_size = BySize(_NO_END if is_gzip(item.path) or self._most_bytes is None else self._most_bytes)
+        by_size = BySize(None if is_gzip(item.path) else self._most_bytes)
         for chunk, first_line in _chunks(item, window):
             text = self._decoded(item.path, chunk)
             records = _records(item.path, text, chunk.rows, first_line)
@@ -58,6 +57,9 @@ class JsonLinesCutter:
             there = ", ".join(self._kinds) or "none"
             raise ConfigError([f"{what}: the table has no column {name!r}; there are {there}" for what, name in missing])
         return tuple((name, declared.get(name, settled(kinds))) for name, kinds in self._kinds.items())
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _look(self, records: list[Record], text: str) -> None:
         """Note which kinds of values each column holds."""
@@ -116,7 +118,7 @@ def _chunks(item: Item, window: Window) -> Iterator[tuple[Chunk, int]]:
     """What the window leaves of a file, in chunks of whole lines, and the number of the first line of each."""
     above = 1
     with opened(item) as stream:
-        for whole in read_chunks(stream, item.path, _NO_SEPARATOR, _MARK, 0, multi_line=False):
+        for whole in read_chunks(stream, item.path, _MARK, 0, lambda text, _, is_last: find_lines(text, is_last=is_last)):
             chunk = within(whole, window)
             if len(chunk.ends):
                 yield chunk, above + int((whole.ends + whole.offset <= chunk.offset).sum())
@@ -127,10 +129,14 @@ def _chunks(item: Item, window: Window) -> Iterator[tuple[Chunk, int]]:
 
 def _records(path: str, text: str, rows: int, first_line: int) -> list[Record]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    filled = [line for line in lines if line.strip(" \t")]
     try:
-        records = json.loads("[" + ",".join([line for line in lines if line.strip(" \t")]) + "]")
-        if len(records) == rows and set(map(type, records)) <= {dict}:
-            return list(records)
+        # All at once, a word that no line knows between them. A line that leaves an array open has it in there, and neither
+        # an object nor, for the line break, text goes on after it.
+        found = json.loads("[" + f'\n,"{_BETWEEN}",'.join(filled) + "]")
+        records: list[Record] = found[::2]
+        if len(found) == 2 * rows - 1 and found.count(_BETWEEN) == rows - 1 and set(map(type, records)) <= {dict}:
+            return records
     except (ValueError, RecursionError):  # which line it is, the same line by line tells
         pass
     return [_record(path, line, first_line + number) for number, line in enumerate(lines) if line.strip(" \t")]

@@ -1,25 +1,26 @@
 """Cuts Parquet files into slices: row groups, several small ones together and large ones in parts. Mostly only footers are read.
 
-The types are the files' own, and a column looks as pandas shows it. But one of integers or bools looks different where values
-are missing, so it is settled whether any are: by the statistics, or where there are none by a look at the column.
+The types are the files' own, and a column looks as pandas shows it. But integers and bools, also within lists and structs, look
+different where values are missing, so it is settled whether any are: by the statistics, or where these leave it open by a look
+at the column. Within lists and structs it is settled for each of the leaves, which Parquet stores as columns of their own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables.csv_pieces import Values
+from airflow_batchinfer.tables.pieces import NO_END, Values, came_back
 from airflow_batchinfer.tables.slices import Slice, Window
-from airflow_batchinfer.tables.streams import opened_anywhere
+from airflow_batchinfer.tables.streams import is_gzip, opened_anywhere
 
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData, ParquetFile
 
 AS_IT_IS = "as it is"
+WITH_GAPS = "with gaps in the leaves "  # and their numbers; the worker knows it, too
 _MOST_TOLD = 5
-_NO_END = 1 << 62
 
 
 class ParquetCutter:
@@ -31,10 +32,13 @@ class ParquetCutter:
         self._keys = keys
         self._first_path = ""
         self._fields: dict[str, str] = {}
-        self._types: dict[str, str] = {}
+        self._gaps: dict[str, set[int]] = {}
+        self._kinds: dict[str, Any] = {}
 
     def cut(self, item: Item, window: Window) -> Iterator[tuple[Values, Slice]]:
         """The slices of a file, each with the values of the key columns."""
+        if is_gzip(item.path):
+            raise ConfigError(f"{item.path}: a Parquet file is packed within, not as a whole; unpack it, and name it without .gz")
         with parquet_file(item) as file:
             self._meet(item.path, file)
             first = min(window.skip, file.metadata.num_rows)
@@ -42,7 +46,7 @@ class ParquetCutter:
             taken = taken if window.take is None else min(window.take, taken)
             window.skip -= first
             window.take = None if window.take is None else window.take - taken
-            cut = by_size(file.metadata, self._most_bytes or _NO_END)
+            cut = by_size(file.metadata, self._most_bytes or NO_END)
             for values, start, stop in self._by_key(item.path, file) if self._keys else (((), *rows) for rows in cut):
                 start, stop = max(start, first), min(stop, first + taken)  # noqa: PLW2901 - what the window leaves of it
                 if start < stop:
@@ -51,7 +55,10 @@ class ParquetCutter:
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Names and types, when every file has been cut."""
-        return tuple(self._types.items())
+        return tuple((name, _told(kind, self._gaps[name])) for name, kind in self._kinds.items())
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _meet(self, path: str, file: "ParquetFile") -> None:
         """Hold the columns of a file against those of the first, and see where values are missing."""
@@ -62,15 +69,25 @@ class ParquetCutter:
             raise ConfigError(f"{path} has no columns; leave it out")
         fields = {field.name: str(_plain(field.type)) for field in file.schema_arrow}
         if not self._first_path:
-            self._first_path, self._fields, self._types = path, fields, dict.fromkeys(fields, AS_IT_IS)
+            self._first_path, self._fields = path, fields
+            self._kinds, self._gaps = {field.name: _plain(field.type) for field in file.schema_arrow}, {name: set() for name in fields}
             if missing := [name for name in self._keys if name not in fields]:
                 raise ConfigError(f"partition_keys: the table has no column {missing[0]!r}; there are {', '.join(fields) or 'none'}")
         elif fields != self._fields:
             told = "; ".join(_differences(fields, self._fields, self._first_path))
             raise ConfigError(f"{path} has other columns than {self._first_path}: {told}. Write them alike, or score them in two steps")
+        self._settle(file)
+
+    def _settle(self, file: "ParquetFile") -> None:
+        """See in which of the leaves that pandas would show differently values are missing."""
+        place = 0
         for field in file.schema_arrow:
-            if (with_gaps := _with_gaps(field.type)) and self._types[field.name] == AS_IT_IS and _holds_nulls(file, field.name):
-                self._types[field.name] = with_gaps
+            leaves, known = _leaves(_plain(field.type)), self._gaps[field.name]
+            counts = {n: _null_count(file, place + n) for n, leaf in enumerate(leaves) if _has_other_gaps(leaf) and n not in known}
+            if found := {number for number, nulls in counts.items() if nulls != 0}:
+                is_sure = not _is_nested(field.type) and None not in counts.values()
+                known |= found if is_sure else found & _leaves_with_nulls(file, field.name)
+            place += len(leaves)
 
     def _by_key(self, path: str, file: "ParquetFile") -> Iterator[tuple[Values, int, int]]:
         """Rows from and to with equal values of the keys."""
@@ -83,7 +100,7 @@ class ParquetCutter:
                     if values is not None:
                         yield values, start, row
                     if found in seen:
-                        raise ConfigError(_came_back(path, row, self._keys, found))
+                        raise came_back(path, row, self._keys, found)
                     seen.add(found)
                     values, start = found, row
                 row += 1
@@ -155,29 +172,63 @@ def _differences(here: dict[str, str], there: dict[str, str], path: str) -> list
     return found[:_MOST_TOLD] + ([f"and {len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else [])
 
 
-def _with_gaps(kind: Any) -> str | None:  # noqa: ANN401 - pyarrow has no types
-    """What pandas makes of a column of this type in which values are missing, if that is something else."""
+def _is_nested(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
+    from pyarrow import types
+
+    return bool(types.is_nested(kind))
+
+
+def _leaves(kind: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
+    """The types within a type that hold no others, in the order of the columns that Parquet stores."""
+    kind = getattr(kind, "storage_type", kind)
+    return [leaf for place in range(kind.num_fields) for leaf in _leaves(kind.field(place).type)] if _is_nested(kind) else [kind]
+
+
+def _leaves_of(array: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
+    """The same of values: what is in a list or struct that is missing is none, but in one of a fixed size."""
+    from pyarrow import types
+
+    array = getattr(array, "storage", array)
+    if types.is_map(array.type):
+        parts = [array.keys, array.items]
+    elif types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        parts = [array.values.slice(array.offset * size, len(array) * size)]
+    else:
+        parts = array.flatten() if types.is_struct(array.type) else [array.flatten()] if _is_nested(array.type) else []
+    return [leaf for part in parts for leaf in _leaves_of(part)] if _is_nested(array.type) else [array]
+
+
+def _has_other_gaps(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
+    """Whether pandas makes something else of values of this type where one is missing."""
     from pyarrow import types
 
     kind = _plain(kind)
-    if types.is_boolean(kind):
-        return "object"
-    return "float64" if types.is_integer(kind) else None
+    return bool(types.is_boolean(kind) or types.is_integer(kind))
 
 
-def _holds_nulls(file: "ParquetFile", name: str) -> bool:
-    metadata, paths = file.metadata, [file.schema.column(number).path for number in range(file.metadata.num_columns)]
-    place = paths.index(name)
-    found = [metadata.row_group(number).column(place).statistics for number in range(metadata.num_row_groups)]
-    if all(each is not None and each.has_null_count for each in found):
-        return any(each.null_count for each in found)
-    return any(batch.column(0).null_count for batch in file.iter_batches(columns=[name]))
+def _null_count(file: "ParquetFile", leaf: int) -> int | None:
+    """How many values are missing; within lists and structs also what is in none. Nothing where the file does not say."""
+    metadata = file.metadata
+    found = [metadata.row_group(number).column(leaf).statistics for number in range(metadata.num_row_groups)]
+    known = [each.null_count for each in found if each is not None and each.has_null_count]
+    return sum(known) if len(known) == len(found) else None
 
 
-def _came_back(path: str, row: int, names: Sequence[str], values: Values) -> str:
-    told = ", ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=True))
-    remedy = f"sort the file by {', '.join(names)}, so that rows of one partition stand together"
-    return f"{path}: row {row:,} has {told} again, after rows with other values; {remedy}"
+def _leaves_with_nulls(file: "ParquetFile", name: str) -> set[int]:
+    batches = file.iter_batches(columns=[name])
+    return {number for batch in batches for number, leaf in enumerate(_leaves_of(batch.column(0))) if leaf.null_count}
+
+
+def _told(kind: Any, gaps: set[int]) -> str:  # noqa: ANN401 - pyarrow has no types
+    """What a worker makes of a column."""
+    from pyarrow import types
+
+    if not gaps:
+        return AS_IT_IS
+    if _is_nested(kind):
+        return WITH_GAPS + " ".join(map(str, sorted(gaps)))
+    return "object" if types.is_boolean(kind) else "float64"
 
 
 def _as_text(value: object) -> str:

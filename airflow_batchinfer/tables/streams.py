@@ -21,7 +21,7 @@ TAIL_BYTES = 64 << 10
 
 def is_gzip(path: str) -> bool:
     """Whether a file is told by its name to be packed: then it can only be read from its start."""
-    return path.endswith(".gz")
+    return path.lower().endswith(".gz")
 
 
 @contextmanager

@@ -1,26 +1,26 @@
 """A slice of a CSV file as a DataFrame whose columns have the types that were declared, or settled for the table as a whole.
 
 What each type means is told in `tables.column_types`, where they are settled. Rows that were counted were checked, too; where
-nobody counted them (multi_line=False) they are checked here.
+nobody counted them (multi_line=False) they are checked here. Whether a value fits its type does not depend on other rows.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List
 
-from .slices import BadTable, Slice, read_bytes
+from .slices import BadTable, Slice, as_times, read_bytes
 
-# What pandas is asked to read a column as; where nothing stands here it finds out for itself, and `_MADE_OF` makes the rest.
-_READ_AS = {"int64": "int64", "uint64": "uint64", "float64": "float64", "bool": "bool", "str": "str", "datetime": "str", "big_int": "str"}
-_REFUSE = ("int64", "uint64", "float64", "bool")  # as these it may be unable to
+# What pandas is asked to read a column as; where nothing stands here it finds out for itself: asked for integers or bools, it takes
+# 1.0 for the one, and 1 for the other where all values are numbers.
+_READ_AS = {"float64": "float64", "str": "str", "datetime": "str", "big_int": "str"}
 _NOT_KEPT = "S1"  # of each value the first byte: hardly any work
 _TOO_MANY = re.compile(r"in line (\d+), saw (\d+)")
 _INTEGER = re.compile(r"[ \t]*[+-]?[0-9]+[ \t]*")
 # What pandas takes for a missing value; where it does not, a column is not text but what it made of integers that do not go together.
 _MISSING = {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
 _MISSING |= {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
-_RANGES = {"int64": range(-(2**63), 2**63), "uint64": range(2**64)}
 
 
 def read(pandas: Any, piece: Slice, table: Dict[str, Any]) -> Any:
@@ -70,7 +70,7 @@ class _Text:
             raise BadTable(self._not_decoded(self._text, error.encoding)) from error
         except (ValueError, OverflowError) as error:
             for name, kind in types.items():
-                if kind in _REFUSE:
+                if kind == "float64":
                     self._check_values(name, kind)
             raise BadTable(f"{self._piece.row(0)} and those below cannot be read: {error}") from error
 
@@ -101,22 +101,28 @@ class _Text:
             raise BadTable(self._too_many(0, width))
 
     def _check_values(self, name: str, kind: str) -> None:
-        """Raise what names the first value that does not fit."""
+        """Raise what names the first value that does not fit: up to it and without it, all do."""
         values = self.texts([name])[name]
-        for number, (value, is_missing) in enumerate(zip(values, values.isna())):
-            if not (kind in _MAY_MISS if is_missing else self._fits(value, kind)):
-                told = "a missing value" if is_missing else repr(value[:100])
-                remedy = f"correct it, or declare another type for the column, such as types={{{name!r}: 'str'}}"
-                raise BadTable(f"{self._piece.row(number)}, column {name!r}: {told} is no {kind.partition('_')[0]}; {remedy}")
+        fitting, not_fitting = 0, len(values)
+        if self._fits(name, kind, not_fitting):
+            return
+        while not_fitting - fitting > 1:
+            middle = (fitting + not_fitting) // 2
+            fitting, not_fitting = (middle, not_fitting) if self._fits(name, kind, middle) else (fitting, middle)
+        value = values.iloc[fitting]
+        told = repr(value[:100]) if isinstance(value, str) else "a missing value"
+        remedy = f"correct it, or declare another type for the column, such as types={{{name!r}: 'str'}}"
+        raise BadTable(f"{self._piece.row(fitting)}, column {name!r}: {told} is no {kind.partition('_')[0]}; {remedy}")
 
-    def _fits(self, value: str, kind: str) -> bool:
-        if kind in _RANGES:
-            return _INTEGER.fullmatch(value) is not None and int(value) in _RANGES[kind]
-        if kind == "float64":
-            return bool(self.pandas.notna(self.pandas.to_numeric(value, errors="coerce")))
-        if kind == "datetime":
-            return bool(self.pandas.notna(self.pandas.to_datetime(value, errors="coerce", format="ISO8601", utc=True)))
-        return _INTEGER.fullmatch(value) is not None if kind == "big_int" else value.lower() in ("true", "false")
+    def _fits(self, name: str, kind: str, rows: int) -> bool:
+        """Whether so many of the first values of a column fit."""
+        asked = {other: _NOT_KEPT for other in self._names if other != name}
+        try:
+            column = self.read(nrows=rows, dtype={**asked, name: _READ_AS[kind]} if kind in _READ_AS else asked)[name]
+            _MADE_OF[kind](self, name, column)
+        except (ValueError, OverflowError):
+            return False
+        return True
 
     def _as_utf_8(self, text: bytes, encoding: str) -> bytes:
         """As UTF-8, which pandas decodes itself, and only what it must."""
@@ -169,13 +175,36 @@ def _is_text(column: Any) -> bool:
     return first != first or not (first in _MISSING or _INTEGER.fullmatch(first))  # noqa: PLR0124 - only NaN is not itself
 
 
+def _integers(kind: str, _: _Text, __: str, column: Any) -> Any:
+    """Of integers alone pandas makes int64, or where some are too large for that and none is negative, uint64."""
+    if len(column) and column.dtype != kind and not (kind == "uint64" and column.dtype == "int64" and column.min() >= 0):
+        raise ValueError(f"not all are {kind}")
+    return column.astype(kind)
+
+
+def _floats(text: _Text, name: str, column: Any) -> Any:
+    """Where all values are True and False, pandas makes 1 and 0 of them; then the first that is there tells."""
+    at = int(column.notna().to_numpy().argmax()) if len(column) else 0
+    if column.iloc[at : at + 1].isin([0, 1]).any() and text.texts([name], nrows=at + 1)[name].iloc[at].lower() in ("true", "false"):
+        raise ValueError("not all are numbers")
+    return column
+
+
+def _only_bools(_: _Text, __: str, column: Any) -> Any:
+    if len(column) and column.dtype != bool:
+        raise ValueError("not all are True or False")
+    return column.astype(bool)
+
+
 def _bools(_: _Text, __: str, column: Any) -> Any:
     if not all(isinstance(value, bool) for value in column.dropna().tolist()):
         raise ValueError("not all are True or False")
     return column.astype(object)
 
 
-def _integers(text: _Text, _: str, column: Any) -> Any:
+def _big_integers(text: _Text, _: str, column: Any) -> Any:
+    if not column.dropna().map(lambda value: bool(_INTEGER.fullmatch(value))).all():
+        raise ValueError("not all are integers")
     values = [value if is_missing else int(value) for value, is_missing in zip(column, column.isna())]
     return text.pandas.Series(values, dtype=object)
 
@@ -184,16 +213,14 @@ def _verbatim(text: _Text, name: str, _: Any) -> Any:
     return text.texts([name], keep_default_na=False)[name]
 
 
-def _datetimes(text: _Text, _: str, column: Any) -> Any:
-    """ISO 8601, to the microsecond; times with an offset become those of UTC, so that the column is the same in every mini-batch."""
-    return text.pandas.to_datetime(column, format="ISO8601", utc=True).dt.tz_localize(None).dt.as_unit("us")
-
-
 _MADE_OF: Dict[str, Callable[[_Text, str, Any], Any]] = {
+    "int64": partial(_integers, "int64"),
+    "uint64": partial(_integers, "uint64"),
     "int64_with_gaps": lambda _, __, column: column.astype("float64"),
+    "float64": _floats,
+    "bool": _only_bools,
     "bool_with_gaps": _bools,
-    "big_int": _integers,
+    "big_int": _big_integers,
     "verbatim": _verbatim,
-    "datetime": _datetimes,
+    "datetime": lambda text, _, column: as_times(text.pandas, column),
 }
-_MAY_MISS: Tuple[str, ...] = ("float64", "datetime", "bool_with_gaps", "big_int")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Set
 
-from .slices import BadTable, Slice, read_bytes
+from .slices import BadTable, Slice, as_times, read_bytes
 
 _NONE = type(None)
 # Of which kinds the values of a column of a type are; a column of text takes others as JSON writes them.
@@ -50,9 +50,8 @@ def _column(pandas: Any, kind: str, values: List[Any]) -> Any:
         raise ValueError(f"not all are {kind}")
     if kind == "str":
         return _text(pandas, [value if value is None or isinstance(value, str) else json.dumps(value) for value in values])
-    if kind == "datetime":  # to the microsecond, and in UTC, so that the column is the same in every mini-batch
-        times = pandas.Series(pandas.to_datetime(values, format="ISO8601", utc=True))
-        return times.dt.tz_localize(None).dt.as_unit("us")
+    if kind == "datetime":
+        return as_times(pandas, values)
     return pandas.Series(values, dtype=kind)
 
 

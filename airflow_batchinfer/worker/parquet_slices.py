@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any, Dict, List, Optional, Tuple
+from itertools import count
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from .slices import BadTable, Slice
+
+_WITH_GAPS = "with gaps in the leaves "  # as `tables.parquet` says it
 
 
 def read(_: Any, piece: Slice, table: Dict[str, Any]) -> Any:
@@ -20,8 +23,7 @@ def read(_: Any, piece: Slice, table: Dict[str, Any]) -> Any:
         raise BadTable("the interpreter of the script has no pyarrow, which Parquet needs: add pyarrow to its environment") from error
     try:
         rows = _kept.rows(arrow, parquet, piece, names)
-        # A copy: it may be written to, and what is kept stays as it is.
-        frame = _without_dictionaries(arrow, rows).to_pandas(ignore_metadata=True).copy()
+        frame = _frame(arrow, _without_dictionaries(arrow, rows), types)
     except (arrow.ArrowException, OSError, KeyError) as error:
         told = f"rows {piece.start:,} to {piece.stop - 1:,} cannot be read: {str(error).strip()}"
         raise BadTable(f"{piece.name}: {told}; write the file again, or leave it out") from error
@@ -67,6 +69,38 @@ class _Kept:
 
 
 _kept = _Kept()
+
+
+def _frame(arrow: Any, rows: Any, types: Dict[str, str]) -> Any:
+    """A nested column in whose leaves a value is missing anywhere is made with a row more, in which it is, so as to look alike."""
+    nested = {}
+    for place, name in enumerate(rows.schema.names):
+        if types[name].startswith(_WITH_GAPS):
+            gaps = set(map(int, types[name][len(_WITH_GAPS) :].split()))
+            column = rows.column(place)
+            more = arrow.array([_with_gaps(arrow, column.type, count(), gaps)], column.type)
+            nested[name] = arrow.chunked_array([*column.chunks, more]).combine_chunks().to_pandas()[:-1]
+            rows = rows.set_column(place, name, arrow.nulls(len(rows)))
+    # A copy: it may be written to, and what is kept stays as it is.
+    return rows.to_pandas(ignore_metadata=True).copy().assign(**nested)
+
+
+def _with_gaps(arrow: Any, kind: Any, leaves: Iterator[int], gaps: Set[int], *, is_key: bool = False) -> Any:
+    """A value of a type in which nothing is missing that matters, but the leaves of these numbers, counted as in `tables.parquet`."""
+    kind = getattr(kind, "storage_type", kind)
+    if arrow.types.is_map(kind):
+        key = _with_gaps(arrow, kind.key_type, leaves, gaps, is_key=True)
+        return [(key, _with_gaps(arrow, kind.item_type, leaves, gaps))]
+    if arrow.types.is_struct(kind):
+        return {kind.field(n).name: _with_gaps(arrow, kind.field(n).type, leaves, gaps) for n in range(kind.num_fields)}
+    if arrow.types.is_nested(kind):
+        return [_with_gaps(arrow, kind.value_type, leaves, gaps)] * getattr(kind, "list_size", 1)
+    kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
+    if next(leaves) in gaps:
+        return None
+    if arrow.types.is_integer(kind) or arrow.types.is_boolean(kind):
+        return 0 if arrow.types.is_integer(kind) else False
+    return arrow.scalar("1970-01-01").cast(kind).as_py() if is_key else None
 
 
 def _without_dictionaries(arrow: Any, rows: Any) -> Any:

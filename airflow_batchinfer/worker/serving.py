@@ -130,9 +130,7 @@ def _take(said: Any, job: Dict[str, Any], part: Optional[List[int]]) -> _Given:
         stamp = items.of_rows(said["slices"], len(frame), within) if job["include_item"] else []
         if part:
             frame = frame.iloc[within].reset_index(drop=True)
-        for name, value in keys.items():
-            if name not in frame:
-                frame[name] = value
+        tables.add_keys(frame, keys)
         return _Given(frame, len(frame), of, [], keys, stamp)
     cells = said["items"] if isinstance(said, dict) else said
     of = len(cells)

@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from . import csv_slices, json_slices, parquet_slices
 from .slices import BadTable, Slice
 
-__all__ = ["BadTable", "read"]
+__all__ = ["BadTable", "add_keys", "read"]
 
 _READERS = {"csv": csv_slices.read, "json_lines": json_slices.read, "parquet": parquet_slices.read}
 
@@ -23,3 +23,13 @@ def read(slices: List[List[Any]], table: Dict[str, Any]) -> Any:
         ) from error
     frames = [_READERS[table["kind"]](pandas, Slice(*cells), table) for cells in slices]
     return frames[0] if len(frames) == 1 else pandas.concat(frames, ignore_index=True)
+
+
+def add_keys(frame: Any, keys: Dict[str, str]) -> None:
+    """The keys of a partition as columns, those that are none yet; what is not UTF-8 no text of pandas can hold."""
+    for name, value in keys.items():
+        if name not in frame:
+            try:
+                frame[name] = value
+            except UnicodeEncodeError:
+                frame[name] = import_module("pandas").Series([value] * len(frame), dtype=object)

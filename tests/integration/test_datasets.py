@@ -146,3 +146,19 @@ def test_a_registered_dataset_means_the_same_from_every_folder(lab: Lab):
     answered(lab, "register", "digits", ".", cwd=lab.inputs)
     lab.run("names.py", "--input", "dataset:digits", cwd="/")
     assert lab.rows == rows
+
+
+def test_how_a_registered_table_is_read_counts_and_options_that_say_otherwise_are_refused(lab: Lab):
+    (lab.inputs / "a.csv").write_text("a;b\n1;2\n")
+    lab.batchinfer(
+        "datasets", "register", "t", lab.inputs / "a.csv", "--table", "--table-option", "separator=;", "--workspace", lab.workspace_url
+    )
+    script = lab.script("def run(mini_batch):\n    return [str(list(mini_batch.columns))]\n")
+    for options in (["separator=|"], ["types=a:str"], ["columns=a"], ["format=json_lines"]):
+        ended = lab.run(script, "--table", "--input", "dataset:t", "--table-option", *options)
+        assert ended.code == 2
+        assert "the input 'dataset:t' is " in ended.stderr
+        assert "how it is read is part of the registered dataset: leave out what says so here" in ended.stderr
+    for options in ([], ["--table"], ["--table", "--table-option", "separator=;"]):
+        assert lab.run(script, "--input", "dataset:t", *options).summary["rows"] == 1
+        assert lab.rows == ["['a', 'b']"]

@@ -40,6 +40,13 @@ def test_a_format_says_where_in_a_path_the_keys_are(lab: Lab):
     assert lab.rows == ["date=2026-11-20 2: x.txt", "date=2026-11-20 2: y.txt", "date=2026-11-21 1: x.txt"]
 
 
+def test_a_partition_holds_the_files_of_all_inputs_that_share_its_keys(lab: Lab):
+    lab.items(*HIVE)
+    inputs = [part for region in ("us", "eu") for part in ("--input", lab.inputs / f"region={region}")]
+    assert lab.run(SCRIPT, "--partition-key", "day", *inputs).summary["mini_batches"] == 2
+    assert lab.rows == ["day=1 3: c", "day=1 3: d", "day=1 3: a", "day=2 1: b"]
+
+
 def test_with_other_keys_it_is_another_job(lab: Lab):
     lab.items(*HIVE)
     jobs = {lab.run(SCRIPT, "--partition-key", key).summary["job"] for key in ("region", "day", "region")}
@@ -70,6 +77,46 @@ def test_rows_of_tables_are_one_mini_batch_for_each_combination_of_keys_of_their
     summary = lab.score(SCRIPT, inputs=[dataset], partition_keys=["region"], process_count_per_node=1)
     assert (summary.mini_batches, summary.items) == (2, 4)
     assert lab.rows == ["region=eu 2: a", "region=eu 2: b", "region=us 2: c", "region=us 2: d"]
+
+
+def test_tables_that_several_inputs_name_are_one_and_so_are_their_partitions(lab: Lab):
+    table(lab.inputs, p__store_is_n__a="name\n1\n", q__store_is_n__b="name\nx\n", q__store_is_s__b="name\ny\n")
+    inputs = [part for name in ("q/*/*.csv", "p/*/*.csv") for part in ("--input", f"{lab.inputs}/{name}")]
+    ended = lab.run(SCRIPT, "--table", "--partition-key", "store", *inputs)
+    assert ended.summary["mini_batches"] == 2
+    assert lab.rows == ["store=n 2: 1", "store=n 2: x", "store=s 1: y"]
+    ended = lab.run(SCRIPT, "--table", *inputs, "--input", f"{lab.inputs}/r/*.csv", "--input", f"{lab.inputs}/*.csv")
+    assert ended.code == 2
+    assert f"{lab.inputs}/r" in ended.stderr
+    assert f"the input '{lab.inputs}/*.csv' matches no files" in ended.stderr
+
+
+def test_a_partition_of_two_tables_is_refused_with_a_remedy(lab: Lab):
+    table(lab.inputs, p__store_is_n__a="name\na\n", q__store_is_n__b="name\nb\n", q__store_is_s__b="name\nc\n")
+    one, other = (TabularDataset.from_csv(str(lab.inputs / name)) for name in "pq")
+    told = rf"rows with store='n' are in several tables, {one} and {other}, .* give their paths to one dataset"
+    with pytest.raises(ConfigError, match=told):
+        lab.score(SCRIPT, inputs=[one, other], partition_keys=["store"])
+    apart = TabularDataset.from_csv(str(lab.inputs / "q" / "store=s"))
+    assert lab.score(SCRIPT, inputs=[one, apart], partition_keys=["store"]).mini_batches == 2
+    assert lab.rows == ["store=n 1: a", "store=s 1: c"]
+
+
+def test_a_key_that_only_some_paths_hold_is_named_with_one_that_does_and_one_that_does_not(lab: Lab):
+    dataset = table(lab.inputs, a__one="name,store\na,n\n", b__store_is_n__one="name\nb\n")
+    with pytest.raises(ConfigError) as raised:
+        lab.score(SCRIPT, inputs=[dataset], partition_keys=["store"])
+    assert str(raised.value).startswith(
+        f"partition_keys: the path {lab.inputs}/b/store=n/one.csv holds store, and the path {lab.inputs}/a/one.csv does not: "
+        "a key is in the path of every file, or a column of every file; "
+    )
+
+
+def test_a_path_that_is_not_text_is_a_partition_of_its_own_also_as_a_column(lab: Lab):
+    dataset = table(lab.inputs, **{"k_is_%FF__one": "name\na\n", "k_is_%FE__one": "name\nb\n"})
+    script = lab.script("def run(mini_batch):\n    return (mini_batch['name'] + mini_batch['k'].map(ascii)).tolist()\n")
+    assert lab.score(script, inputs=[dataset], partition_keys=["k"], process_count_per_node=1).mini_batches == 2
+    assert lab.rows == ["b'\\udcfe'", "a'\\udcff'"]
 
 
 def test_a_key_of_the_path_is_a_column_of_the_table(lab: Lab):

@@ -80,21 +80,21 @@ def test_p2_a_command_killed_in_the_middle_of_a_table_goes_on_where_it_was(lab: 
     assert lab.rows == [str(number) for number in range(2000)]
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.GZ", "jsonl", "jsonl.gz", "parquet"])
 def test_a_table_of_any_kind_is_known_by_the_ending_of_its_name(lab: Lab, ending: str):
     frame = pd.DataFrame({"number": range(50), "text": ["a", "b\nc"] * 25, "share": [0.5, 1.0] * 25})
     path = lab.inputs / f"table.{ending}"
-    match ending.removesuffix(".gz"):
+    match ending.lower().removesuffix(".gz"):
         case "parquet":
             frame.to_parquet(path)
         case "jsonl":
             frame.to_json(path, orient="records", lines=True)
         case _:
-            frame.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+            frame.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",", compression="gzip" if ending == "csv.GZ" else None)
     script = lab.script(TELLS)
     ended = lab.run(script, "--table", "--input", path, "--mini-batch-size", 300, "--processes", 1)
     assert ended.summary["rows"] == 50
-    assert ended.summary["mini_batches"] == 1 if ending.endswith("gz") else ended.summary["mini_batches"] > 1
+    assert ended.summary["mini_batches"] == 1 if ending.lower().endswith("gz") else ended.summary["mini_batches"] > 1
     kinds = ",".join(map(str, frame.dtypes))
     assert lab.rows == [f"{kinds} {row!r}" for row in frame.itertuples(index=False, name=None)]
 
@@ -104,6 +104,22 @@ def test_columns_skip_and_take_choose_what_is_scored(lab: Lab):
     dataset = TabularDataset.from_csv(str(lab.inputs)).columns(["gap", "number"]).skip(10).take(25)
     lab.score(lab.script(TELLS), inputs=[dataset], mini_batch_size="200", process_count_per_node=1)
     assert lab.rows == [f"int64,int64 {(n, n)!r}" for n in range(10, 35)]  # of the rows that are taken none has a gap
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "told"),
+    [
+        ("a.jsonl", "separator=;", "--table-option separator: tables of the format json_lines have only format, columns, types, encoding"),
+        ("a.parquet", "types=a:str", "--table-option types: tables of the format parquet have only format, columns\n"),
+        ("a.csv", "types=a", "--table-option types=a: give NAME:TYPE, such as a:int64,b:str"),
+        ("a.csv", "separator=", "separator='': give one ASCII character"),
+        ("a.parquet.gz", "format=parquet", "a.parquet.gz: a Parquet file is packed within, not as a whole; unpack it"),
+    ],
+)
+def test_p5_options_that_say_nothing_of_a_table_are_refused_with_those_that_do(lab: Lab, name: str, option: str, told: str):
+    (lab.inputs / name).write_text("")
+    ended = lab.run(lab.script(TELLS), "--table", "--table-option", option, "--input", lab.inputs / name)
+    assert (ended.code, told in ended.stderr) == (2, True), ended.stderr
 
 
 def test_files_and_tables_in_one_step_are_refused(lab: Lab):

@@ -32,6 +32,31 @@ def test_a_path_that_does_not_end_as_the_format_says_is_named_with_it(path: str)
 
 
 @pytest.mark.parametrize(
+    ("text", "value", "is_one"),
+    [
+        ("yyyy-MM-dd", "2024-02-29", True),
+        ("yyyy-MM-dd", "2024-02-31", False),
+        ("yyyy-MM-dd", "2023-02-29", False),
+        ("yyyy-MM-dd", "0000-01-01", False),
+        ("MMdd", "0229", True),
+        ("MMdd", "0431", False),
+        ("yyyy20dd", "20242031", True),
+        ("HH", "23", True),
+        ("HH", "29", False),
+        ("ss", "60", True),
+        ("ss", "61", False),
+    ],
+)
+def test_a_date_in_a_path_is_one_that_there_is(text: str, value: str, is_one: bool):
+    try:
+        assert PartitionFormat(f"{{d:{text}}}/{{name}}").values(f"/in/{value}/f.csv") == {"d": value, "name": "f.csv"}
+    except ConfigError:
+        assert not is_one
+    else:
+        assert is_one
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("data.csv", "give a format with keys in braces"),
@@ -39,6 +64,7 @@ def test_a_path_that_does_not_end_as_the_format_says_is_named_with_it(path: str)
         ("{a}/{a}.csv", "the key 'a' stands there twice"),
         ("{a b}.csv", "'a b' is no name of a key"),
         ("{day:tomorrow}.csv", "'tomorrow' holds none of yyyy, MM, dd, HH, mm, ss"),
+        ("{a}{b}.csv", "nothing between {a} and {b} says where one ends"),
         ("{a}/{b.csv", "a brace is open or closed that does not belong to a key"),
     ],
 )
@@ -57,6 +83,12 @@ def test_one_error_lists_every_fault_of_a_format():
 def test_folders_called_key_and_value_are_hive_s_keys_and_a_file_is_none():
     assert hive_values("/in/region=eu/day=2026-11-21/x=y.csv") == {"region": "eu", "day": "2026-11-21"}
     assert hive_values("s3://b/name=a%20b%2Fc/=x/f.parquet") == {"name": "a b/c"}
+
+
+def test_escapes_that_are_no_text_stay_apart_and_a_null_of_hive_is_nothing():
+    values = [hive_values(f"/in/k={value}/f.csv")["k"] for value in ("%FF", "%FE", "%C3%BF", "%EF%BF%BD")]
+    assert values == ["\udcff", "\udcfe", "ÿ", "\ufffd"]
+    assert hive_values("/in/k=__HIVE_DEFAULT_PARTITION__/f.csv") == {"k": ""}
 
 
 def test_of_a_path_only_the_keys_that_are_asked_for_count():

@@ -62,6 +62,19 @@ def test_rows_are_taken_and_skipped_as_slices_do():
         ({"types": {"a": "number"}}, "types: 'a' is 'number'; give one of int64, float64, bool, str, datetime"),
         ({"encoding": "utf-16"}, "convert the files to UTF-8"),
         ({"encoding": "klingon"}, "Python knows no such encoding"),
+        ({"separator": ""}, "separator='': give one ASCII character"),
+        ({"header": 0}, "header=0: give True or False"),
+        ({"header": "false"}, "header='false': give True or False"),
+        ({"multi_line": "false"}, "multi_line='false': give True or False"),
+        ({"header": False, "column_names": "abc"}, "column_names='abc': give a list of names"),
+        ({"header": False, "column_names": 5}, "column_names=5: give a list of names"),
+        ({"header": False, "column_names": ["a", 5]}, "column_names: 5 is no name"),
+        ({"types": ["a:int64"]}, "types=['a:int64']: give a dict of columns and types"),
+        ({"types": [("a", "int64")]}, "types=[('a', 'int64')]: give a dict of columns and types"),
+        ({"types": "a:int64"}, "types='a:int64': give a dict of columns and types"),
+        ({"types": {5: "int64"}}, "types: 5 is no name"),
+        ({"types": {"a": ["int64"]}}, "types: 'a' is ['int64']; give one of"),
+        ({"encoding": 5}, "Python knows no such encoding"),
         ({"partition_format": "data.csv"}, "give a format with keys in braces"),
     ],
 )
@@ -71,6 +84,8 @@ def test_what_cannot_be_read_that_way_is_refused_when_it_is_said(given: dict[str
 
 def test_one_error_lists_every_fault_of_a_table():
     assert len(faults(lambda: TabularDataset.from_csv("in", separator="ab", types={"a": "x", "b": "y"}, encoding="utf-16"))) == 4
+    wrong: dict[str, Any] = {"header": 0, "types": "a", "partition_format": "x", "column_names": "a", "separator": ""}
+    assert len(faults(lambda: TabularDataset.from_csv([], **wrong))) == 6
 
 
 @pytest.mark.parametrize("names", [[], "a", ["a", "a"], ["a", ""], [1]])

@@ -135,7 +135,16 @@ def test_what_has_columns_has_room_for_the_item(name: str, said: object, include
     assert config(append_row_file_name=name, include_item=said).includes_item is includes
 
 
-@pytest.mark.parametrize("name", ["rows.txt", "csv", "rows.csv.gz", "rows"])
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.TXT.GZ", "rows.jsonl.zst", "rows.zip"])
+def test_a_result_that_should_be_packed_is_refused_with_what_can_be_had(name: str):
+    (fault,) = faults(append_row_file_name=name)
+    assert fault == (
+        f"append_row_file_name={name!r}: results are not packed; give {name.rpartition('.')[0]!r}, or a name in .parquet, "
+        "which is compressed within"
+    )
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "csv", "rows.csv.old", "rows"])
 def test_text_has_no_columns_and_so_no_room_for_the_item(name: str):
     (fault,) = faults(append_row_file_name=name, include_item="True")
     assert fault == f"include_item=True: {name!r} is text, which has no columns; let append_row_file_name end in .csv, .jsonl or .parquet"

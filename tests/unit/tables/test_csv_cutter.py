@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_batchinfer.datasets import FileDataset, TableForm, list_items
+from airflow_batchinfer.datasets import FileDataset, TableForm, TabularDataset, list_items
 from airflow_batchinfer.errors import ConfigError, NotFoundError
-from airflow_batchinfer.tables import csv_records, streams
+from airflow_batchinfer.tables import chunks, streams
 from airflow_batchinfer.tables.csv_cutter import CsvCutter
+from airflow_batchinfer.tables.cutting import TableCut
 from airflow_batchinfer.tables.slices import Window
 from tests.unit.tables.csv_oracle import Refused, cut, cut_and_read, item, nasty_bytes, separators, whole, written_tables
 
@@ -30,7 +32,7 @@ def write(path: Path, text: str | bytes) -> Path:
 def check_against_pandas(form: TableForm, content: bytes, most_bytes: int, chunk_bytes: int) -> None:
     """Equal values and types; and what pandas refuses we refuse, but where there is nothing at all and no header is asked for."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
         path = write(Path(folder) / "a.csv", content)
         try:
             expected = whole(form, content)
@@ -72,7 +74,7 @@ def test_whatever_the_bytes_are_the_rows_are_those_of_pandas_or_both_refuse(
 def test_an_encoding_in_which_ascii_means_ascii_is_read_as_pandas_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, chunk_bytes: int
 ):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
     form = TableForm("csv", encoding=encoding)
     text = 'größe,"a\nb"\n1,é\n2,"x ""y"""\n' if encoding in ("cp1252", "latin-1") else '한,"a\nb"\n1,亅\n2,"x ""y"""\n'
     content = text.encode(encoding, "replace")
@@ -90,7 +92,7 @@ def test_a_slice_never_crosses_a_record_and_a_small_file_is_one_slice(tmp_path: 
 @given(st.integers(0, 6), st.none() | st.integers(0, 6), st.integers(1, 30), st.integers(1, 40))
 def test_skip_and_take_count_rows_over_all_files(skip: int, take: int | None, most_bytes: int, chunk_bytes: int):
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
         paths = [write(Path(folder) / name, TEXT) for name in ("a.csv", "b.csv")]
         paths.insert(1, Path(folder) / "a.csv.gz")
         paths[1].write_bytes(gzip.compress(TEXT.encode()))
@@ -180,7 +182,7 @@ WRONG = {
 @pytest.mark.parametrize("chunk_bytes", [1, 1000])
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_is_named_with_its_place_and_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, chunk_bytes: int):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
     content, told = WRONG[what]
     with pytest.raises(ConfigError, match=rf"a\.csv:? {told}"):
         cut(FORM, [write(tmp_path / "a.csv", content)], 10)
@@ -200,7 +202,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("chunk_bytes", [1, 1000])
 def test_a_gzip_file_is_one_slice_and_read_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
     path = write(tmp_path / "a.csv.gz", gzip.compress(TEXT.encode()) + gzip.compress(b"5,in a second member,8\n"))
     [piece] = cut(FORM, [path], 1)[0]
     assert (piece.first, piece.rows) == (0, 5)
@@ -210,7 +212,7 @@ def test_a_gzip_file_is_one_slice_and_read_like_any_other(tmp_path: Path, monkey
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_a_remote_file_is_read_in_ranges(monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setattr(streams, "REQUEST_BYTES", 10)
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", 7)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 7)
     packed = name.endswith(".gz")
     fsspec.filesystem("memory").pipe_file(f"/tables/{name}", gzip.compress(TEXT.encode()) if packed else TEXT.encode())
     [found] = list_items(FileDataset.from_files(f"memory://tables/{name}"))
@@ -234,3 +236,17 @@ def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage, told: str):
     text = "a,b\n" + "".join(f"{number},{number * 31 % 97}\n" for number in range(1000))
     with pytest.raises(ConfigError, match=rf"a\.csv\.gz {told}"):
         cut(FORM, [write(tmp_path / "a.csv.gz", damage(gzip.compress(text.encode())))], 10)
+
+
+@pytest.mark.parametrize("multi_line", [True, False])
+def test_a_cut_that_breaks_off_lets_go_of_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multi_line: bool):
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 100)
+    (tmp_path / "b.csv").write_text("other\n1\n")
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 20)
+    before = set(threading.enumerate())
+    broken_off = TableCut(TabularDataset.from_csv(str(tmp_path), multi_line=multi_line), 20)
+    with pytest.raises(ConfigError, match="other columns"):
+        list(broken_off.slices())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()

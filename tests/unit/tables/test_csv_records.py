@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables import csv_records
-from airflow_batchinfer.tables.csv_records import find_records, read_chunks
+from airflow_batchinfer.tables import chunks, csv_records
+from airflow_batchinfer.tables.csv_records import find_records, read_records
 from tests.unit.tables.csv_oracle import nasty_bytes
 
 separators = st.sampled_from([b",", b"\t", b"|", b"]", b"^"])
@@ -52,13 +52,13 @@ def test_records_end_where_a_parser_that_goes_byte_by_byte_says(text: bytes, sep
 @given(nasty_bytes, st.integers(1, 30))
 def test_records_do_not_depend_on_the_chunks_in_which_they_are_read(text: bytes, chunk_bytes: int):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
         patch.setattr(csv_records, "_lost_separator", lambda *_: None)
-        chunks = list(read_chunks(io.BytesIO(text), "a.csv", b",", b"", 0))
-    found = [(chunk.offset + int(end), bool(filled)) for chunk in chunks for end, filled in zip(chunk.ends, chunk.filled, strict=True)]
+        read = list(read_records(io.BytesIO(text), "a.csv", b",", b"", 0))
+    found = [(chunk.offset + int(end), bool(filled)) for chunk in read for end, filled in zip(chunk.ends, chunk.filled, strict=True)]
     assert found == list(zip(*by_hand(text, b","), strict=True))
-    assert b"".join(chunk.text for chunk in chunks) == text
-    assert [chunk.first for chunk in chunks] == [sum(chunk.rows for chunk in chunks[:number]) for number in range(len(chunks))]
+    assert b"".join(chunk.text for chunk in read) == text
+    assert [chunk.first for chunk in read] == [sum(chunk.rows for chunk in read[:number]) for number in range(len(read))]
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ class Endless(io.RawIOBase):
 
 
 def test_a_record_that_never_ends_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(csv_records, "MOST_RECORD_BYTES", 50_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(chunks, "MOST_RECORD_BYTES", 50_000)
     stream = Endless()
     with pytest.raises(ConfigError, match=r"a\.csv: the record at byte 0 does not end within 50,000 bytes; close its quote"):
-        list(read_chunks(stream, "a.csv", b",", b"", 0))
+        list(read_records(stream, "a.csv", b",", b"", 0))
     assert stream.given < 100_000
 
 
 def test_the_separator_that_pandas_would_lose_behind_an_empty_line_is_an_error():
     for chunk_bytes in (1, 2, 3, 100):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match=r"a\.csv: the record at byte 5 begins with a sep"):
-            patch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
-            list(read_chunks(io.BytesIO(b"a,b\n\r,2\n"), "a.csv", b",", b"", 0))
+            patch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
+            list(read_records(io.BytesIO(b"a,b\n\r,2\n"), "a.csv", b",", b"", 0))

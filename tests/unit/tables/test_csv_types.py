@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from airflow_batchinfer.datasets import TableForm
-from airflow_batchinfer.tables import csv_records
+from airflow_batchinfer.tables import chunks
 from airflow_batchinfer.tables.column_types import Marks, is_final, joined, settled
 from tests.unit.tables.csv_oracle import cut, cut_and_read, whole
 
@@ -45,7 +45,7 @@ SETTLED = [
 def test_a_type_is_settled_by_all_rows_and_the_frames_are_as_pandas_has_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, values: list[str], chunk_bytes: int
 ):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
     form, path = TableForm("csv"), tmp_path / "a.csv"
     path.write_text("".join(f"{value},x\n" for value in ["value", *values]))
     assert cut(form, [path], 1)[1] == (("value", kind), ("x", "str"))

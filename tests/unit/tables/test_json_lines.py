@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_batchinfer.datasets import Item, TableForm
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables import csv_records
+from airflow_batchinfer.tables import chunks
 from airflow_batchinfer.tables.json_lines import JsonLinesCutter
 from airflow_batchinfer.tables.slices import Slice, Window
 from airflow_batchinfer.worker.tables import BadTable, read
@@ -117,7 +117,7 @@ def test_whatever_the_values_and_sizes_mini_batches_are_a_cut_of_the_whole(
         text = line_end.join(lines) + ("" if ends_open else line_end)
         paths.append(write(folder / f"{number}.jsonl", ("\ufeff" if number == 1 else "") + text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
         cut = Cut(paths, most_bytes)
     together = [record for records in files for record in records]
     assert list(cut.columns) == list(dict.fromkeys(name for record in together for name in record))
@@ -248,7 +248,7 @@ BROKEN = {
 def test_a_line_that_is_no_json_object_is_named_with_its_number_and_text(
     tmp_path: Path, name: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
     line, told = BROKEN[name]
     path = write(tmp_path / "a.jsonl", '{"a": 1}\n\r\n{"a": 22222222222222222222}\r{"a": [{"b": 3}]}\n' + line + '\n{"a": 4}\n')
     with pytest.raises(ConfigError) as raised:
@@ -258,10 +258,22 @@ def test_a_line_that_is_no_json_object_is_named_with_its_number_and_text(
     assert "each line must be one" in str(raised.value)
 
 
-def test_lines_that_are_json_only_together_are_refused(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", '{"a": [{"x": 1}\n{"y": 2}]}\n')
-    with pytest.raises(ConfigError, match="line 1 is not JSON"):
-        Cut([path], None)
+TOGETHER = {
+    "an array over two lines": (1, '{"a": [{"x": 1}\n{"y": 2}]}\n'),
+    "as many objects as lines": (1, '{"a":1},{"a":2}\n{"a":3\n"b":4}\n'),
+    "an object over two lines, and then two in one": (2, '{"a":0}\n{"a":3\n"b":4}\n{"a":1},{"a":2}\n'),
+    "text over two lines": (1, '{"a":"x\ny"}\n{"a":1},{"a":2}\n'),
+    "brackets that close and open": (1, '{"a":1}],[{"a":2}\n[{"a":3}\n{"a":4}]\n'),
+    "an array that holds the next line": (2, '{"a":1}\n[{"a":3}\n{"a":4}]\n{"a":1}],[{"a":2}\n'),
+    "a value over two lines": (1, '{"a":\n1}\n{"a":1},{"a":2}\n'),
+}
+
+
+@pytest.mark.parametrize("what", TOGETHER)
+def test_lines_that_are_json_only_together_are_refused(tmp_path: Path, what: str):
+    line, text = TOGETHER[what]
+    with pytest.raises(ConfigError, match=rf"a\.jsonl: line {line} is not JSON"):
+        Cut([write(tmp_path / "a.jsonl", text)], None)
 
 
 def test_text_in_another_encoding_is_named_with_its_place(tmp_path: Path):
@@ -279,8 +291,8 @@ def test_a_truncated_gzip_file_is_named(tmp_path: Path):
 
 
 def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(csv_records, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(csv_records, "MOST_RECORD_BYTES", 10_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(chunks, "MOST_RECORD_BYTES", 10_000)
     path = write(tmp_path / "a.jsonl", '{"a": "' + "x" * 50_000)
     with pytest.raises(ConfigError, match="does not end within 10,000 bytes"):
         Cut([path], None)

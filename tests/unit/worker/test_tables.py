@@ -114,6 +114,14 @@ MISFITS = {
     "a gap among bools": ("bool", "True\nNA\n", "row 11, column 'a': a missing value is no bool"),
     "text among bools": ("bool_with_gaps", "True\nNA\nx\n", "row 12, column 'a': 'x' is no bool"),
     "a fraction among big integers": ("big_int", "1\n1.5\n", "row 11, column 'a': '1.5' is no big"),
+    "a number for a bool, of numbers alone": ("bool", "1\n0\n", "row 10, column 'a': '1' is no bool"),
+    "a number for a bool, and text": ("bool", "1\n0\nfoo\n", "row 10, column 'a': '1' is no bool"),
+    "a float for an integer": ("int64", "1\n2.0\n", "row 11, column 'a': '2.0' is no int64"),
+    "a float for an integer, and text": ("int64", "1\n2.0\nfoo\n", "row 11, column 'a': '2.0' is no int64"),
+    "an integer that floats round": ("int64", "9007199254740993\n2.0\n", "row 11, column 'a': '2.0' is no int64"),
+    "bools for floats": ("float64", "NA\nTrue\nfalse\n", "row 11, column 'a': 'True' is no float64"),
+    "a bool among floats": ("float64", "1\nTrue\n0\n", "row 11, column 'a': 'True' is no float64"),
+    "a nanosecond": ("datetime", "NA\n2024-01-02T00:00:00.123456001\n", "row 11, column 'a': '2024-01-02T00:00:00.123456001'"),
     "no time": ("datetime", "2024-01-02\nsoon\n", "row 11, column 'a': 'soon' is no datetime"),
 }
 
@@ -123,6 +131,38 @@ def test_a_value_that_does_not_fit_its_type_is_named_with_file_row_and_column(tm
     kind, text, told = MISFITS[what]
     with pytest.raises(BadTable, match=rf"b\.csv: {told}"):
         read([cells(without_header(tmp_path, text), first=10, rows=len(text.split()))], table(a=kind))
+
+
+FITTING = {
+    "int64": ["1", "+2", " -3 ", "\t4", '"\n5"', "9007199254740993", str(-(2**63))],
+    "float64": ["1", "0", "1.5", "NA", "inf", "9007199254740993", "123456789012345678901234567890", " 2"],
+    "bool": ["True", "FALSE", "true"],
+    "datetime": ["2024-01-02", "NA", "9999-12-31", "2024-01-02T00:00:00.123456000", "2024-01-02T00:00:00+02:00"],
+}
+NOT_FITTING = {
+    "int64": ["1.0", "NA", "x", str(2**63), "True", "1_0"],
+    "float64": ["True", "x", "0x1", "1_0"],
+    "bool": ["1", "0", "NA", "x", "1.0"],
+    "datetime": ["soon", "1", "2024-01-02T00:00:00.0000001", "2024-02-30"],
+}
+
+
+@pytest.mark.parametrize("kind", FITTING)
+def test_whether_a_value_fits_its_type_does_not_depend_on_its_neighbours(tmp_path: Path, kind: str):
+    def fits(*values: str) -> bool:
+        try:
+            found = read([cells(without_header(tmp_path, "".join(f"{value}\n" for value in values)), rows=len(values))], table(a=kind))
+        except BadTable as error:
+            assert any(repr(value) in str(error) for value in values) or "a missing value" in str(error)  # noqa: PT017 - some are read
+            return False
+        assert len(found) == len(values)
+        return True
+
+    for good in FITTING[kind]:
+        assert fits(good)
+        assert all(fits(good, other) for other in FITTING[kind])
+        assert not any(fits(good, bad) or fits(bad, good) for bad in NOT_FITTING[kind])
+    assert not any(fits(*NOT_FITTING[kind][start:]) for start in range(len(NOT_FITTING[kind])))
 
 
 def test_the_words_for_a_missing_value_are_those_of_pandas():

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables.csv_records import Chunk
+from airflow_batchinfer.tables.chunks import Chunk
 
 Values = tuple[str, ...]
+NO_END = 1 << 62
 
 
 class Piece(NamedTuple):
@@ -23,10 +24,10 @@ class Piece(NamedTuple):
 
 
 class BySize:
-    """Pieces of at most so many bytes, or of one record that is larger."""
+    """Pieces of at most so many bytes, or of one record that is larger; without a size, one."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, most_bytes: int | None) -> None:
+        self._most_bytes = NO_END if most_bytes is None else most_bytes
         self._open: Piece | None = None
 
     def cut(self, chunk: Chunk) -> Iterator[Piece]:
@@ -91,9 +92,12 @@ class ByKey:
 
     def _check_new(self, piece: Piece) -> None:
         if piece.values in self._seen:
-            told = ", ".join(f"{name}={value!r}" for name, value in zip(self._names, piece.values, strict=True))
-            raise ConfigError(
-                f"{self._path}: row {piece.first:,} has {told} again, after rows with other values; sort the file by "
-                f"{', '.join(self._names)}, so that rows of one partition stand together"
-            )
+            raise came_back(self._path, piece.first, self._names, piece.values)
         self._seen.add(piece.values)
+
+
+def came_back(path: str, row: int, names: Sequence[str], values: Values) -> ConfigError:
+    """What is told of a partition that does not stand together in a file."""
+    told = ", ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=True))
+    remedy = f"sort the file by {', '.join(names)}, so that rows of one partition stand together"
+    return ConfigError(f"{path}: row {row:,} has {told} again, after rows with other values; {remedy}")

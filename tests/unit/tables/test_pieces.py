@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.tables.csv_pieces import ByKey, BySize, Piece
-from airflow_batchinfer.tables.csv_records import Chunk, find_records
+from airflow_batchinfer.tables.chunks import Chunk
+from airflow_batchinfer.tables.csv_records import find_records
+from airflow_batchinfer.tables.pieces import ByKey, BySize, Piece
 
 TEXT = b"".join(b"x" * (number * 7 % 13) + b"\n" for number in range(60))
 
