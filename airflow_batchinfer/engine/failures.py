@@ -61,7 +61,9 @@ def budget_spent(store: Store, job: Job, view: int, why: str, uncommitted: bytes
         lines.append(cost + others)
     lines.append(
         "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "
-        f"What succeeded is kept unless the script or the inputs change. Every failure: batchinfer jobs show {job.name}"
+        "What succeeded is kept unless the script or the inputs change, and a mini-batch of which rows came has: "
+        "items that failed in it are tried again only by a new job, with --no-reuse or allow_reuse=False. "
+        f"Every failure: batchinfer jobs show {job.name}"
     )
     return ErrorBudgetSpent("\n".join(lines), of_the_script)
 
