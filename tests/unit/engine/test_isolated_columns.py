@@ -233,3 +233,23 @@ def test_p1_all_runs_that_succeed_have_the_same_rows_and_the_same_failures(
     expected = in_order.failed.keys(), in_order.result
     for _ in range(3):
         assert interleaved(result_format, batches, data) in (None, expected)
+
+
+def test_where_an_earlier_mini_batch_comes_while_parts_are_halved_the_isolation_begins_anew():
+    found = Job("parquet", [["b"], ["b", 1, 1]])
+    isolating = found.steps(1, Schema(found.store, FOLDER, "parquet"))
+    # All of it, four parts, and the judgement that the text is the odd one.
+    for _ in range(1 + 4 + 1):
+        next(isolating)
+    for _ in found.steps(0, Schema(found.store, FOLDER, "parquet")):
+        pass
+    for _ in isolating:
+        pass
+    assert found.failed.keys() == {"1-1", "1-2"}
+    assert found.rows == [{"result": "b"}] * 2
+
+
+def test_a_part_of_several_items_that_does_not_fit_is_halved_on():
+    found = job("parquet", [1], [1, 2, 3, 4, 5.5, 6, 7, 8])
+    assert list(found.failed) == ["1-4"]
+    assert found.rows == [{"result": number} for number in (1, 1, 2, 3, 4, 6, 7, 8)]
