@@ -6,9 +6,9 @@
        |                                         +----------- ISOLATE: a part -------+                             |
        +------------------------------------------- commit --------------------------------------------------------+
 
-Everything slow happens elsewhere: storage in the recorder's thread, downloads in the fetcher's, output in printing's, the
-script in its own process. Invariant: a mini-batch of a block that we hold is in exactly one of todo, coming, stock, a
-worker's queue, or settled.
+Everything slow happens elsewhere: storage in the recorder's thread, and so the question whether columns fit, downloads in the
+fetcher's, output in printing's, the script in its own process. Invariant: a mini-batch of a block that we hold is in exactly
+one of todo, coming, stock, a worker's queue, the recorder's with its columns, or settled.
 """
 
 import logging
@@ -23,8 +23,8 @@ from airflow_batchinfer.engine.ledger import Failed, Ledger, Patience, Verdict
 from airflow_batchinfer.engine.outputs import Settled
 from airflow_batchinfer.engine.pending import Pending
 from airflow_batchinfer.engine.progress import Progress
-from airflow_batchinfer.engine.protocol import Call, Done
-from airflow_batchinfer.engine.recorder import Answer, Claimed, Committed, Recorder, Refreshed
+from airflow_batchinfer.engine.protocol import Call
+from airflow_batchinfer.engine.recorder import Answer, Claimed, Committed, Fitted, Recorder, Refreshed
 from airflow_batchinfer.engine.supervisor import Attempted, Event, HandedBack, InitEnded, Place, ScriptUnusable, Supervisor, WorkerReady
 from airflow_batchinfer.errors import ScriptError, WorkersUnavailable
 from airflow_batchinfer.planning.cutting import block_of
@@ -146,7 +146,7 @@ class Coordinator:
     def check_thresholds(self) -> None:
         """Raise `Spent` if all nodes together have failed too much."""
         if reason := self._ledger.spent(self._committed):
-            raise Spent(reason, b"".join(each.errors() for each in self._pending.values() if each.is_isolating))
+            raise Spent(reason, b"".join(each.errors() for each in self._pending.values() if each.is_isolated))
 
     def tell(self, workers: int) -> None:
         """Report how far the job is."""
@@ -232,7 +232,9 @@ class Coordinator:
             case Attempted(call, result):
                 self._patience.progressed(now)
                 if pending := self._pending_of(call):
-                    self._judge(pending, self._recorder.schema.check(call.mini_batch, result), fetcher)
+                    self._learn_speed(pending)
+                    pending.enter(result)
+                    self._judge(pending, fetcher)
             case InitEnded(failure):
                 self._patience.init_failed()
                 self._pulse.say_init_failures(self._patience.init_failures)
@@ -246,16 +248,17 @@ class Coordinator:
         pending = self._pending.get(call.mini_batch)
         return pending if pending and pending.call == call else None
 
-    def _judge(self, pending: Pending, result: Done | Failed, fetcher: Fetcher) -> None:
-        self._learn_speed(pending)
-        was_isolating = pending.is_isolating
-        pending.enter(result)
+    def _judge(self, pending: Pending, fetcher: Fetcher) -> None:
+        if pending.must_be_fitted(self._recorder.schema.fits_at_once):
+            asked = (pending, pending.mini_batch, pending.parts, pending.basis)
+            self._unanswered_bytes += self._recorder.fit(*asked, isolated=pending.is_isolated)
+            return
         if pending.is_isolating:
             verdict = self._ledger.judge_part(pending.mini_batch, pending.items_failed, self._committed)
         else:
-            if was_isolating:
+            if pending.is_isolated:
                 log.warning("mini-batch %d: %s", pending.mini_batch, pending.told())
-            verdict = self._judge_all(pending, fetcher, mention=not was_isolating)
+            verdict = self._judge_all(pending, fetcher, mention=not pending.is_isolated)
         if verdict is Verdict.ABORT:
             self.check_thresholds()
         elif verdict in (Verdict.RETRY, Verdict.ISOLATE):
@@ -339,6 +342,11 @@ class Coordinator:
                 self.check_thresholds()
                 if spent := self._recorder.witness.budget_spent():
                     raise spent
+            case Fitted(_, pending, fit, size_bytes):
+                self._unanswered_bytes -= size_bytes
+                if fetcher and isinstance(pending, Pending) and self._pending.get(pending.mini_batch) is pending:
+                    pending.take(fit)
+                    self._judge(pending, fetcher)
             case Committed(_, block, claim_id, settled, lost):
                 self._unanswered_bytes -= sum(each.size_bytes for each in settled)
                 self._ledger.settle([each.mini_batch for each in settled])

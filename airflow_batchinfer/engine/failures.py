@@ -60,8 +60,10 @@ def budget_spent(store: Store, job: Job, view: int, why: str) -> ErrorBudgetSpen
         others = f"; {counted(len(found) - 1, 'other cause')}" if len(found) > 1 else ""
         lines.append(cost + others)
     lines.append(
-        "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. What succeeded is "
-        f"kept unless the script or the inputs change. Every failure: batchinfer jobs failures {job.name} --workspace {store.url}"
+        "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "
+        "What succeeded is kept unless the script or the inputs change, and a mini-batch of which rows came has: "
+        "items that failed in it are tried again only by a new job, with --no-reuse or allow_reuse=False. "
+        f"Every failure: batchinfer jobs failures {job.name} --workspace {store.url}"
     )
     return ErrorBudgetSpent("\n".join(lines), of_the_script)
 

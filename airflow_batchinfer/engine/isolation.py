@@ -64,17 +64,25 @@ class Isolation(Generic[Failure]):
             found.append(blamed)
         return found
 
+    @property
+    def calls_of_part(self) -> int:
+        """How many calls of parts hold the items of `part`, with its own."""
+        return self._undecided[0][-1].calls + 1
+
+    def refuse(self, blamed: Blamed[Failure]) -> None:
+        """What had ended well has failed: an item that was alone, or what is halved like any other."""
+        if blamed.part.items == 1:
+            self.failed.append(blamed)
+        else:
+            self._halve(blamed)
+
     def enter(self, failure: Failure | None) -> None:
         """How the call of `part` ended: None is well."""
         *_, called = heapq.heappop(self._undecided)
         self.calls += 1
         self._calls_left -= 1
         if failure is not None:
-            found = Blamed(called.part, failure, called.calls + 1)
-            if found.part.items == 1:
-                self.failed.append(found)
-            else:
-                self._halve(found)
+            self.refuse(Blamed(called.part, failure, called.calls + 1))
 
     def _halve(self, blamed: Blamed[Failure]) -> None:
         start, stop, of = blamed.part

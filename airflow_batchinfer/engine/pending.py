@@ -4,13 +4,16 @@ Judges nothing: whether a failure is final is the ledger's affair, which part is
 item that is counted as failed stands in exactly one error line.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from airflow_batchinfer.engine.fetching import Fetched
 from airflow_batchinfer.engine.isolation import Blamed, Isolation, Part
+from airflow_batchinfer.engine.joining import Basis
 from airflow_batchinfer.engine.ledger import Failed, Succeeded
 from airflow_batchinfer.engine.outputs import TOO_FEW_ROWS, Settled, error_line
 from airflow_batchinfer.engine.protocol import Call, Done
+from airflow_batchinfer.engine.schema import Fit
 from airflow_batchinfer.planning.lines import Planned, read_line
 from airflow_batchinfer.planning.thresholds import Counts, counted
 
@@ -30,6 +33,9 @@ class Pending:
     _failure: Failed | None = None
     _isolation: Isolation[Failed] | None = None
     _done: list[tuple[Part | None, Done]] = field(default_factory=list)
+    _calls: dict[Part, int] = field(default_factory=dict)
+    _basis: Basis | None = None
+    _fit: Fit | None = None
 
     @property
     def call(self) -> Call:
@@ -41,21 +47,67 @@ class Pending:
         """Whether a part is to be called next."""
         return self._isolation is not None and self._isolation.part is not None
 
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it was called in parts, or is to be."""
+        return self._isolation is not None
+
+    @property
+    def parts(self) -> tuple[Done, ...]:
+        """What its calls gave, in the order of the items."""
+        return tuple(done for _, done in self._done)
+
+    @property
+    def basis(self) -> Basis | None:
+        """What its parts are judged by, once that is settled."""
+        return self._basis
+
+    def must_be_fitted(self, fits_at_once: Callable[[Done], bool]) -> bool:
+        """Whether nobody has said yet that its columns fit; parts must also fit one another."""
+        if self._fit or self.is_isolating:
+            return False
+        if self._isolation is None:
+            return any(not fits_at_once(done) for done in self.parts)
+        return self._basis is not None or any(done.schema for done in self.parts)
+
+    def take(self, fit: Fit) -> None:
+        """What its columns came to. Parts that are refused have failed, and are halved."""
+        self._basis = fit.basis
+        if fit.comes_too_late and self._failure:
+            self.isolate(self._failure, self._tries + (self._isolation.calls if self._isolation else 0))
+            return
+        if self._isolation is None and fit.failure:
+            self.enter(fit.failure)
+            return
+        if not fit.refused:
+            self._fit = fit
+        refused = dict.fromkeys(range(len(self._done)), fit.failure) if fit.failure else fit.refused
+        for number, failure in refused.items():
+            part = self._done[number][0]
+            if self._isolation and part:
+                blamed = Blamed(part, failure, self._calls[part])
+                # What no part of it could help against has been halved enough.
+                self._isolation.failed.append(blamed) if fit.failure else self._isolation.refuse(blamed)
+        self._done = [done for number, done in enumerate(self._done) if number not in refused]
+
     def enter(self, result: Done | Failed) -> None:
         """What the attempt of `call` gave."""
         failure = result if isinstance(result, Failed) else None
         self._rows_read = self._rows_read if result.of is None else result.of
         if self._isolation is None:
             self._done.clear()  # of all its tries only the last one counts
-            self._failure = failure
+            self._failure, self._fit = failure, None
         if isinstance(result, Done):
             self._done.append((self.call.part, result))
-        if self._isolation:
+            self._done.sort(key=lambda each: each[0] or ())
+        if self._isolation and self.call.part:
+            self._calls[self.call.part] = self._isolation.calls_of_part
             self._isolation.enter(failure)
 
     def isolate(self, failure: Failed, tries: int) -> None:
         """As a whole it failed for good: halve it."""
         self._tries = tries
+        self._done.clear()
         self._isolation = Isolation(self._callable().count, failure)
 
     @property
@@ -147,7 +199,9 @@ class Pending:
 
     def _rows(self) -> tuple[bytes, int]:
         """The rows of its parts in the order of the items, under one header, and how many bytes that is."""
-        texts = [done for _, done in sorted(self._done, key=lambda each: each[0] or ()) if done.text]
+        if self._fit:
+            return self._fit.rows, self._fit.header_bytes
+        texts = [done for done in self.parts if done.text]
         if len(texts) <= 1:
             return (texts[0].text, texts[0].header_bytes) if texts else (b"", 0)
         return texts[0].text + b"".join(done.text[done.header_bytes :] for done in texts[1:]), texts[0].header_bytes

@@ -69,7 +69,7 @@ class Unusable:
 class Done:
     """`run()` returned rows for so many items; `lost` are those that could not be handed to it, with the reason.
 
-    `of` are how many the whole mini-batch has, of which this may be a part.
+    `of` are how many the whole mini-batch has, of which this may be a part; `named` says whether the script named the columns.
     """
 
     mini_batch: int
@@ -80,6 +80,7 @@ class Done:
     header_bytes: int
     schema: tuple[tuple[str, Kind], ...] | None = None
     of: int | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def read_answer(frame: Frame) -> Answer:
             case {"done": number, "items": items, "rows": rows, "lost": lost, "header_bytes": header_bytes}:
                 number, items, rows, header_bytes = map(_whole, (number, items, rows, header_bytes))
                 lost = tuple((str(path), str(reason)) for path, reason in lost)
-                return Done(number, items, rows, lost, payload, header_bytes, _columns(header.get("schema")), _known(header.get("of")))
+                columns, named = _columns(header.get("schema")), header.get("named") is True
+                return Done(number, items, rows, lost, payload, header_bytes, columns, _known(header.get("of")), named)
             case {"failed": number}:
                 return AttemptFailed(number, _failure(header))
             case {"ready": seconds}:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from airflow_batchinfer.engine.blocks import Blocks, Claim
 from airflow_batchinfer.engine.heartbeats import Witness
+from airflow_batchinfer.engine.joining import Basis
 from airflow_batchinfer.engine.outputs import Settled, write_segment
-from airflow_batchinfer.engine.schema import Schema
+from airflow_batchinfer.engine.protocol import Done
+from airflow_batchinfer.engine.schema import Fit, Schema
 from airflow_batchinfer.planning.plan import read_lines
 from airflow_batchinfer.planning.thresholds import Counts
 from airflow_batchinfer.storage import Store
@@ -50,8 +52,18 @@ class Refreshed:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What the columns of a mini-batch came to; `of` is what the question was asked for."""
+
+    counts: Counts
+    of: object
+    fit: Fit
+    size_bytes: int
+
+
 # Each says what all nodes had committed at that moment, so that whoever takes the answers in order counts nothing twice.
-Answer = Claimed | Committed | Refreshed
+Answer = Claimed | Committed | Refreshed | Fitted
 
 
 class Recorder:
@@ -78,6 +90,12 @@ class Recorder:
     def commit(self, block: int, claim_id: str, settled: Sequence[Settled]) -> None:
         """Ask for outcomes to be committed under a claim."""
         self._ask(lambda: self._commit(block, claim_id, tuple(settled)))
+
+    def fit(self, of: object, mini_batch: int, parts: tuple[Done, ...], basis: Basis | None, *, isolated: bool) -> int:
+        """Ask whether columns fit those of the others: of what was called whole, or of all parts together; how many bytes wait for that."""
+        size_bytes = sum(len(part.text) for part in parts)
+        self._ask(lambda: self._fit(of, mini_batch, parts, basis, isolated, size_bytes))
+        return size_bytes
 
     def refresh(self) -> None:
         """Ask for the logs and heartbeats to be read again."""
@@ -123,6 +141,10 @@ class Recorder:
         segment, pieces = write_segment(self._store, self._folder, self._node, settled)
         done = self.blocks.commit(block, claim_id, segment, pieces)
         return Committed(self.blocks.counts, block, claim_id, settled, lost=not done)
+
+    def _fit(self, of: object, mini_batch: int, parts: tuple[Done, ...], basis: Basis | None, isolated: bool, size_bytes: int) -> Fitted:  # noqa: FBT001
+        fit = self.schema.fit_parts(mini_batch, parts, basis) if isolated else self.schema.fit(mini_batch, parts[0])
+        return Fitted(self.blocks.counts, of, fit, size_bytes)
 
     def _refresh(self) -> Refreshed:
         began = time.monotonic()

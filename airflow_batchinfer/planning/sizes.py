@@ -2,7 +2,7 @@
 
 import re
 
-_SIZE = re.compile(r"(\d+)(?:([kmg])b)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d+)(?:([kKmMgG])[bB])?")
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_batchinfer.planning.cutting import cut_blocks
 
 # Raised whenever the meaning of anything stored in a job folder changes: old jobs are then neither reused nor resumed.
-FORMAT = 2
+FORMAT = 3
 TEXT = "txt"
 _NAMED_FORMATS = ("csv", "jsonl", "parquet")
 

@@ -19,12 +19,15 @@ Stamp = List[Tuple[str, str, List[Any]]]
 
 
 class Columns(NamedTuple):
-    """Columns of equal length: a list, an array or a Series each. `dicts` are the rows, where the script returned dicts."""
+    """Columns of equal length: a list, an array or a Series each. `dicts` are the rows, where the script returned dicts;
+    `named` says whether it has named the columns.
+    """
 
     names: List[str]
     values: List[Any]
     rows: int
     dicts: Optional[List[Dict[Any, Any]]] = None
+    named: bool = False
 
 
 def columns_of(result: Any) -> Columns:
@@ -32,14 +35,14 @@ def columns_of(result: Any) -> Columns:
     elements = iterable(result)
     if is_frame(result):
         values = [result.iloc[:, number] for number in range(result.shape[1])]
-        return Columns(_names(result.columns, len(result)), values, len(result))
+        return Columns(_names(result.columns, len(result)), values, len(result), named=True)
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(result, (pandas.Series, pandas.Index)):
         return Columns([RESULT], [result], len(result))
     array = _as_array(result)
     if array is not None and array.ndim == 1 and array.dtype != object:
         return Columns([RESULT], [array], len(array))
-    found = [_own(element) for element in (elements if array is None else array)]
+    found = [own_value(element) for element in (elements if array is None else array)]
     if any(isinstance(element, dict) for element in found):
         return _of_dicts(found)
     return Columns([RESULT] if found else [], [found] if found else [], len(found))
@@ -54,7 +57,7 @@ def stamped(columns: Columns, stamp: Stamp) -> Columns:
     dicts = None
     if columns.dicts is not None:
         dicts = [{**dict(zip(names, cells)), **row} for row, *cells in zip(columns.dicts, *added)]
-    return Columns(names + columns.names, added + columns.values, columns.rows, dicts)
+    return Columns(names + columns.names, added + columns.values, columns.rows, dicts, columns.named)
 
 
 def cells(values: Any) -> List[Any]:
@@ -79,13 +82,24 @@ def cell(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [cell(each) for each in value]
     if isinstance(value, dict):
-        return {str(key): cell(each) for key, each in value.items()}
+        return _dict_cell(value)
     return _other_cell(value)
+
+
+def _dict_cell(value: Dict[Any, Any]) -> Dict[str, Any]:
+    found = {str(key): cell(each) for key, each in value.items()}
+    if len(found) < len(value):
+        keys = [str(key) for key in value]
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise BadResult(f"run() returned a dict with two keys that are {twice!r} as text; give each a name of its own")
+    return found
 
 
 def _other_cell(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         raise BadResult(f"run() returned {type(value).__name__}, which is neither text nor a number; decode it, or write a .parquet file")
+    if _is_masked(value):
+        return cell(own_value(value))
     array = _as_array(value)
     if array is None:
         return str(value)
@@ -108,8 +122,8 @@ def _of_dicts(rows: List[Any]) -> Columns:
                 f"run() returned dicts, but row {number} is of type {type(row).__name__}; return a dict for every row, or for none"
             )
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    values = [[_own(row.get(key)) for row in rows] for key in keys]
-    return Columns(_names(keys, 0), values, len(rows), rows)
+    values = [[own_value(row.get(key)) for row in rows] for key in keys]
+    return Columns(_names(keys, 0), values, len(rows), rows, named=True)
 
 
 def _names(given: Iterable[Any], rows: int) -> List[str]:
@@ -123,17 +137,29 @@ def _names(given: Iterable[Any], rows: int) -> List[str]:
     return names
 
 
-def _own(value: Any) -> Any:
-    """Tensors of other libraries as numpy's arrays and numbers, and what has several dimensions as lists of what has one."""
-    array = None if type(value) in _WRITABLE or is_frame(value) else _as_array(value)
+def own_value(value: Any) -> Any:
+    """Tensors of other libraries as numpy's arrays and numbers, and what has several dimensions as lists of what has one.
+
+    What is masked is missing, and numpy's arrays have no place for that.
+    """
+    if type(value) in _WRITABLE:
+        return value
+    if _is_masked(value):
+        return [own_value(each) for each in value] if value.ndim else None if value.mask else value.data[()]
+    array = None if is_frame(value) else _as_array(value)
     if array is None or array.ndim == 1:
         return value if array is None else array
-    return array[()] if array.ndim == 0 else [_own(row) for row in array]
+    return array[()] if array.ndim == 0 else [own_value(row) for row in array]
 
 
 def _as_array(value: Any) -> Any:
     numpy = sys.modules.get("numpy")
-    return numpy.asarray(value) if numpy is not None and hasattr(value, "__array__") else None
+    return numpy.asarray(value) if numpy is not None and hasattr(value, "__array__") and not _is_masked(value) else None
+
+
+def _is_masked(value: Any) -> bool:
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray)
 
 
 def _as_list(values: Any) -> Any:

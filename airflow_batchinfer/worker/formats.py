@@ -1,6 +1,6 @@
 """Rows in the format that the result's file name asks for, as bytes that only have to be put one behind the other.
 
-csv      RFC 4180 without the header, which whoever joins them writes once
+csv      RFC 4180, each with a header, which whoever joins them writes once
 jsonl    one object per row
 parquet  as `typed` says
 """
@@ -43,15 +43,22 @@ def prepare(job: Dict[str, Any]) -> None:
 
 def _as_csv(columns: Columns) -> Rows:
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(zip(*map(_csv_cells, columns.values)))
-    return Rows(columns.rows, encode(text.getvalue()), schema=_schema(columns))
+    write = csv.writer(text)
+    if columns.names:
+        write.writerow(columns.names)
+    header_bytes = len(encode(text.getvalue()))
+    write.writerows(zip(*map(_csv_cells, columns.names, columns.values)))
+    return Rows(columns.rows, encode(text.getvalue()), header_bytes, _schema(columns), columns.named)
 
 
-def _csv_cells(values: Any) -> List[Any]:
+def _csv_cells(name: str, values: Any) -> List[Any]:
     found = cells(values)
     if not {list, dict} & set(map(type, found)):
         return found
-    return [json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value for value in found]
+    try:
+        return [json.dumps(value, ensure_ascii=False, allow_nan=False) if isinstance(value, (list, dict)) else value for value in found]
+    except ValueError as error:
+        raise _infinite(f"the column {name!r}") from error
 
 
 def _as_json_lines(columns: Columns) -> Rows:
@@ -63,7 +70,7 @@ def _as_json_lines(columns: Columns) -> Rows:
         lines = [row % cells_of_row for cells_of_row in zip(*texts)]
     # What is no Unicode becomes an escape of JSON's own.
     text = encode("".join(lines), "backslashreplace")
-    return Rows(columns.rows, text, schema=None if columns.dicts is not None else _schema(columns))
+    return Rows(columns.rows, text, schema=None if columns.dicts is not None else _schema(columns), named=columns.named)
 
 
 def _json_texts(name: str, values: List[Any]) -> List[str]:
@@ -79,7 +86,11 @@ def _json_texts(name: str, values: List[Any]) -> List[str]:
     try:
         return list(map(write, values))
     except ValueError as error:
-        raise BadResult(f"{name} holds an infinite number, which JSON cannot say; return None, or write .csv or .parquet") from error
+        raise _infinite(name) from error
+
+
+def _infinite(name: str) -> BadResult:
+    return BadResult(f"{name} holds an infinite number, which JSON cannot say; return None, or write .parquet")
 
 
 def _schema(columns: Columns) -> Optional[List[List[Any]]]:

@@ -12,12 +12,13 @@ at here, and pyarrow is loaded only by what has it.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Tuple, Union
 
 Kind = Union[None, str, List[Any]]
 
 # As numpy calls them.
 NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+MOST_DIGITS = 38
 # By which function of pyarrow each is made.
 _PLAIN: Dict[str, str] = {
     **{name: name for name in NUMBERS},
@@ -70,7 +71,9 @@ def _kind_with_arguments(typed: Any, name: str) -> Kind:
         return "timestamp UTC" if typed.tz else "timestamp"
     if name.startswith("fixed_size_binary"):
         return "bytes"
-    if name.startswith("decimal128"):
+    if name.startswith("decimal"):
+        if typed.precision > MOST_DIGITS:
+            raise Unwritable(f"it needs decimals of {typed.precision} digits, and Parquet has {MOST_DIGITS}: round them")
         return f"decimal({typed.precision}, {typed.scale})"
     raise Unwritable(f"it holds values of type {name}; return numbers, text, dates or timestamps instead")
 
@@ -99,18 +102,53 @@ def _plain_type(arrow: Any, kind: str) -> Any:
     return getattr(arrow, _PLAIN[kind])()
 
 
-def joined(known: Kind, new: Kind) -> Kind:
-    """What both are, where nothing is known yet taken from the other; `Differs` if they are not the same."""
+def joined(known: Kind, new: Kind, *, widens: bool = False) -> Kind:
+    """What both are, where nothing is known yet taken from the other; `Differs` if they are not the same.
+
+    With `widens` as one call with both would have had it: a whole number beside a float is one, a dict lacks what only others have.
+    """
     if new is None or known == new:
         return known
     if known is None:
         return new
-    if isinstance(known, list) and isinstance(new, list) and known[0] == new[0]:
-        if known[0] == "list":
-            return ["list", joined(known[1], new[1])]
-        if [name for name, _ in known[1]] == [name for name, _ in new[1]]:
-            return ["struct", [[name, joined(kind, other)] for (name, kind), (_, other) in zip(known[1], new[1])]]
+    if isinstance(known, str) and isinstance(new, str):
+        return _joined_words(known, new, widens=widens)
+    if isinstance(known, str) or isinstance(new, str) or known[0] != new[0]:
+        raise Differs
+    if known[0] == "list":
+        return ["list", joined(known[1], new[1], widens=widens)]
+    fields, others = dict(known[1]), dict(new[1])
+    if not widens and list(fields) != list(others):
+        raise Differs
+    return ["struct", [[name, joined(fields.get(name), others.get(name), widens=widens)] for name in {**fields, **others}]]
+
+
+def _joined_words(known: str, new: str, *, widens: bool) -> str:
+    if known.startswith("decimal") and new.startswith("decimal"):
+        (whole, scale), (other_whole, other_scale) = _decimal(known), _decimal(new)
+        scale = max(scale, other_scale)
+        digits = max(whole, other_whole) + scale
+        if digits > MOST_DIGITS:
+            raise Differs(f"; both in one column need {digits} digits, and Parquet has {MOST_DIGITS}: round them")
+        return f"decimal({digits}, {scale})"
+    if widens and {known, new} <= set(NUMBERS) - {"bool"}:
+        return _wider(known, new)
     raise Differs
+
+
+def _wider(one: str, other: str) -> str:
+    """The number that both are beside each other; of whole numbers that no float can hold Arrow says so."""
+    if "float" in one + other:
+        return "float64"
+    if "uint64" in (one, other):
+        return "uint64" if one[0] == other[0] else "float64"
+    return "int64"
+
+
+def _decimal(kind: str) -> Tuple[int, int]:
+    """How many digits stand before its point and behind it."""
+    digits, scale = map(int, kind[len("decimal(") : -1].split(","))
+    return digits - scale, scale
 
 
 def told(kind: Kind) -> str:

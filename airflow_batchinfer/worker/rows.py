@@ -20,12 +20,16 @@ class BadResult(Exception):
 
 
 class Rows(NamedTuple):
-    """Rows as bytes; `header_bytes` of them, at their start, are a header that the output shows only once. `schema`: see `kinds`."""
+    """Rows as bytes; `header_bytes` of them, at their start, are a header that the output shows only once.
+
+    `schema`: see `kinds`; `named` says whether the script named the columns, by a frame or by dicts.
+    """
 
     number: int
     text: bytes
     header_bytes: int = 0
     schema: Optional[List[List[Any]]] = None
+    named: bool = False
 
 
 def append_rows(result: Any, to_csv: Dict[str, Any]) -> Rows:

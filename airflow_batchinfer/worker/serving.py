@@ -117,7 +117,7 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
     except BaseException as error:
         return dict(_described(error, job["source"]), failed=number, of=of), b""
     done = {"done": number, "items": given.items, "of": of, "rows": found.number, "header_bytes": found.header_bytes, "lost": given.lost}
-    return dict(done, schema=found.schema), found.text
+    return dict(done, schema=found.schema, named=found.named), found.text
 
 
 def _take(said: Any, job: Dict[str, Any], part: Optional[List[int]]) -> _Given:

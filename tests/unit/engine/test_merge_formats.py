@@ -34,14 +34,15 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
 
 def settled(desk: Desk, schema: Schema, number: int, *parts: object) -> Settled:
     """A mini-batch whose rows were made in these parts."""
-    text = b""
+    made = []
     for part in parts:
         rows = rows_of(part, {"format": desk.job.spec.result_format}, [])
         columns = None if rows.schema is None else tuple((name, kind) for name, kind in rows.schema)
-        done = schema.check(number, Done(number, 1, rows.number, (), rows.text, 0, columns))
-        assert isinstance(done, Done)
-        text += done.text
-    return Settled(number, succeeded=True, counts=Counts(1, 0, 1, 0, 2, 1), rows=text)
+        made.append(Done(number, 1, rows.number, (), rows.text, rows.header_bytes, columns, named=rows.named))
+    fit = schema.fit_parts(number, made, None) if len(made) > 1 else schema.fit(number, made[0])
+    assert not fit.failure
+    assert not fit.refused
+    return Settled(number, succeeded=True, counts=Counts(1, 0, 1, 0, 2, 1), rows=fit.rows, header_bytes=fit.header_bytes)
 
 
 def commit(desk: Desk, numbers: list[int], node: str = "node") -> None:

@@ -29,7 +29,7 @@ def made(result_format: str, columns: Columns | None, mini_batches: Sequence[byt
     stream = Digesting(target)
     result = open_result(result_format, stream, columns)
     for rows in mini_batches:
-        result.add(rows, 0)
+        result.add(rows, rows.find(b"\n") + 1 if result_format == "csv" else 0)
     result.finish()
     result.close()
     content = target.getvalue()
@@ -56,9 +56,15 @@ RESULT = [("result", "int64")]
 
 
 def test_csv_has_a_header_once_quoted_as_its_cells_are():
-    content = made("csv", [("a,b", None), ('say "x"', None)], [b"1,2\r\n", b"", b"3,4\r\n"])
-    assert content == b'"a,b","say ""x"""\r\n1,2\r\n3,4\r\n'
+    header = b'"a,b","say ""x"""\r\n'
+    content = made("csv", [("a,b", None), ('say "x"', None)], [header + b"1,2\r\n", b"", header + b"3,4\r\n"])
+    assert content == header + b"1,2\r\n3,4\r\n"
     assert next(csv.reader(io.StringIO(content.decode(), newline=""))) == ["a,b", 'say "x"']
+
+
+def test_cells_of_a_csv_of_any_length_are_put_into_the_order_of_the_first_mini_batch():
+    long = b"x" * 200_000
+    assert made("csv", None, [b"a,b\r\n1,2\r\n", b"b,a\r\n" + long + b",3\r\n"]) == b"a,b\r\n1,2\r\n3," + long + b"\r\n"
 
 
 @pytest.mark.parametrize(("columns", "content"), [([("a", None)], b"a\r\n"), (None, b"")])

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_batchinfer.worker.rows import BadResult, append_rows, count_rows
+from airflow_batchinfer.worker.rows import BadResult, Rows, append_rows, count_rows
 
 
 def text(result: object, **to_csv: object) -> bytes:
@@ -36,7 +36,7 @@ def test_rows_are_not_joined_and_not_lost():
     "result", [[], (), iter(()), np.array([]), pd.Series([], dtype=float)], ids=["list", "tuple", "iterator", "array", "series"]
 )
 def test_no_row_is_a_result(result: object):
-    assert append_rows(result, {}) == (0, b"", 0, None)
+    assert append_rows(result, {}) == Rows(0, b"")
 
 
 def test_any_iterable_will_do():

@@ -42,7 +42,9 @@ def written(result: object, result_format: str, stamp: list[Any] | None = None) 
 
 
 def as_csv(result: object, stamp: list[Any] | None = None) -> str:
-    return written(result, "csv", stamp).text.decode()
+    """The rows behind the header."""
+    rows = written(result, "csv", stamp)
+    return rows.text[rows.header_bytes :].decode()
 
 
 def as_lines(result: object, stamp: list[Any] | None = None) -> list[Any]:
@@ -117,7 +119,7 @@ def test_tensors_of_other_libraries_are_arrays():
 )
 def test_no_row_is_a_result(result: object, columns: list[str] | None, result_format: str):
     rows = written(result, result_format)
-    assert (rows.number, rows.text) == (0, b"")
+    assert (rows.number, rows.text[rows.header_bytes :] if result_format != "parquet" else b"") == (0, b"")
     assert columns == (None if rows.schema is None else [name for name, _ in rows.schema])
 
 
@@ -231,6 +233,25 @@ def test_bytes_are_no_text():
             written([{"a": b"x"}], result_format)
 
 
+def test_what_is_masked_is_missing():
+    masked = np.ma.masked_array([[1, 2], [3, 4]], [[0, 1], [0, 0]])
+    assert as_lines(masked) == [{"result": [1, None]}, {"result": [3, 4]}]
+    assert as_csv(masked[0]) == '1\r\n""\r\n'
+    assert as_lines([{"a": masked[0], "b": np.ma.masked}]) == [{"a": [1, None], "b": None}]
+
+
+@pytest.mark.parametrize("result_format", ["csv", "jsonl"])
+def test_a_dict_of_which_two_keys_are_the_same_text_is_a_bad_result(result_format: str):
+    with pytest.raises(BadResult, match="two keys that are '1' as text"):
+        written([{"a": {1: "x", "1": "y"}}], result_format)
+
+
+def test_infinity_in_a_list_is_a_bad_result_also_in_csv_since_the_list_is_json():
+    assert as_csv([[1.5, float("nan")]]) == '"[1.5, null]"\r\n'
+    with pytest.raises(BadResult, match="the column 'result' holds an infinite number, which JSON cannot say"):
+        as_csv([[float("inf")]])
+
+
 def test_infinity_is_written_in_csv_and_refused_in_json_which_has_none():
     assert as_csv([float("inf"), -np.inf]) == "inf\r\n-inf\r\n"
     for result in ([float("inf")], [1, float("inf")], pd.DataFrame({"result": [np.inf]}), [[float("inf")]]):
@@ -241,7 +262,7 @@ def test_infinity_is_written_in_csv_and_refused_in_json_which_has_none():
 
 
 def test_the_name_of_a_file_that_is_no_unicode_is_its_bytes_in_csv_and_an_escape_in_json():
-    assert written(["caf\udce9"], "csv").text == b"caf\xe9\r\n"
+    assert written(["caf\udce9"], "csv").text == b"result\r\ncaf\xe9\r\n"
     assert written(["日本", "caf\udce9"], "jsonl").text == '{"result":"日本"}\n{"result":"caf\\udce9"}\n'.encode()
     assert as_lines(["caf\udce9"]) == [{"result": "caf\udce9"}]
 
@@ -298,4 +319,4 @@ def test_a_column_of_the_script_s_own_in_the_place_of_the_item_is_a_bad_result(r
 
 
 def test_no_row_gets_no_item():
-    assert written([], "csv", STAMP) == (0, b"", 0, None)
+    assert written([], "csv", STAMP) == Rows(0, b"")

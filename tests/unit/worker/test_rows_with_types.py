@@ -124,6 +124,55 @@ def test_whole_numbers_among_others_are_others_and_infinity_is_a_number():
     assert kind_and_values([float("inf")]) == ("float64", [float("inf")])
 
 
+LOSSY = [
+    ([dt.date(2024, 2, 29), MIDNIGHT], "date and timestamp"),
+    ([MIDNIGHT, MIDNIGHT.replace(tzinfo=UTC)], "timestamp and timestamp UTC"),
+    ([1.5, True], "float64 and bool"),
+    ([np.bool_(True), 2], "bool and int64"),
+    ([[dt.date(2024, 2, 29), MIDNIGHT]], "date and timestamp"),
+    ([{"x": MIDNIGHT}, {"x": dt.date(2024, 2, 29)}], "struct<x timestamp> and struct<x date>"),
+    (pd.Series([1.5, True], dtype=object), "float64 and bool"),
+    ([Decimal("1.1"), 1.5], "values of type Decimal and float64"),
+]
+
+
+@pytest.mark.parametrize(("values", "both"), LOSSY, ids=range(len(LOSSY)))
+@pytest.mark.usefixtures("either")
+def test_values_of_two_kinds_in_one_column_are_a_bad_result_since_one_would_change(values: "list[object] | pd.Series[Any]", both: str):
+    with pytest.raises(BadResult, match=f"the column 'a' cannot be written as Parquet: it holds {both}; make them one"):
+        kind_and_values(values)
+
+
+@pytest.mark.usefixtures("either")
+def test_what_is_masked_is_null():
+    masked = np.ma.masked_array(np.array([1, 2, 3], "int32"), [0, 1, 0])
+    assert table(masked)[1].column("result").to_pylist() == [1, None, 3]
+    assert kind_and_values(list(masked)) == ("int32", [1, None, 3])
+    assert kind_and_values([masked]) == (["list", "int32"], [[1, None, 3]])
+    assert kind_and_values(pd.Series([masked])) == (["list", "int32"], [[1, None, 3]])
+
+
+@pytest.mark.usefixtures("either")
+def test_dicts_in_a_column_have_all_the_keys_of_any_of_them_and_only_text():
+    assert kind_and_values([{"x": 1}, {"y": 2}]) == (
+        ["struct", [["x", "int64"], ["y", "int64"]]],
+        [{"x": 1, "y": None}, {"x": None, "y": 2}],
+    )
+    with pytest.raises(BadResult, match="it holds a dict with the key 1, which is no text"):
+        kind_and_values([{1: 1, "1": 2}])
+
+
+@pytest.mark.usefixtures("either")
+def test_numbers_of_several_sizes_are_the_larger_one():
+    assert kind_and_values([np.int32(1), 2, np.uint8(3)]) == ("int64", [1, 2, 3])
+    assert kind_and_values([np.float32(0.1), 0.5]) == ("float64", [float(np.float32(0.1)), 0.5])
+
+
+def test_decimals_of_more_digits_than_parquet_has_are_a_bad_result():
+    with pytest.raises(BadResult, match="it needs decimals of 40 digits, and Parquet has 38: round them"):
+        kind_and_values([Decimal("1" * 40)])
+
+
 def test_with_pyarrow_bytes_and_decimals_are_kept():
     assert kind_and_values([b"x\xff", None]) == ("bytes", [b"x\xff", None])
     assert kind_and_values([Decimal("1.10"), None]) == ("decimal(3, 2)", [Decimal("1.10"), None])
@@ -185,8 +234,8 @@ def test_the_item_is_text_and_its_number_a_number_also_where_nobody_knows_them()
 
 @pytest.mark.usefixtures("either")
 def test_an_empty_frame_has_names_and_no_types():
-    rows = rows_of(pd.DataFrame({"a": pd.Series(dtype="int64"), "b": pd.Series(dtype=object)}), {"format": "parquet"}, [])
-    assert rows == (0, b"", 0, [["a", None], ["b", None]])
+    schema, found = table(pd.DataFrame({"a": pd.Series(dtype="int64"), "b": pd.Series(dtype=object)}))
+    assert (schema, found.num_rows) == ([["a", None], ["b", None]], 0)
 
 
 def test_a_kind_is_told_as_people_write_it():
