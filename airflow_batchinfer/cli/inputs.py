@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +18,7 @@ _MAKERS: Mapping[str, Callable[..., TabularDataset]] = {
     "json_lines": TabularDataset.from_json_lines,
     "parquet": TabularDataset.from_parquet,
 }
+MOST_LOOKED_AT = 1_000
 _YES_OR_NO = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -84,13 +86,23 @@ def _given(options: Sequence[str]) -> dict[str, Any]:
 
 
 def _kind_of(urls: Sequence[str]) -> str:
-    """By the endings of what is named; a folder or a registered dataset says nothing of that."""
-    kinds = {_ENDINGS.get(PurePosixPath(url.lower().removesuffix(".gz")).suffix) for url in urls if not is_reference(url)} or {"csv"}
+    """By the endings of what is named, or of what is in it; a registered dataset has a form of its own."""
+    kinds = {_kind_of_path(url) or _kind_of_files(url) for url in urls if not is_reference(url)} or {"csv"}
     kind = kinds.pop()
     if kinds or kind is None:
         endings = ", ".join(_ENDINGS)
         raise ConfigError(f"--table: the endings of {', '.join(urls)} do not say one format ({endings}); say --table-option format=csv")
     return kind
+
+
+def _kind_of_path(path: str) -> str | None:
+    return _ENDINGS.get(PurePosixPath(path.lower().removesuffix(".gz")).suffix)
+
+
+def _kind_of_files(url: str) -> str | None:
+    """By the first file that says it; beside the tables there may be others, such as _SUCCESS."""
+    files = islice(list_items(FileDataset((url,))), MOST_LOOKED_AT)
+    return next(filter(None, (_kind_of_path(file.path) for file in files)), None)
 
 
 def _yes_or_no(value: str) -> bool:

@@ -4,6 +4,7 @@ job.json is created last and exclusively, so a job is either whole or not there,
 """
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ from airflow_batchinfer.planning.spec import Job, JobSpec
 from airflow_batchinfer.planning.stored import endings, is_deleted, load_job, plan_prefix, source_file
 from airflow_batchinfer.storage import Store, is_local, local_path, open_output, probe_output
 from airflow_batchinfer.workspace import JobFolder, Workspace, pin_file
+
+log = logging.getLogger(__name__)
+
+FEW_BYTES = 1 << 10
 
 
 class RunName(NamedTuple):
@@ -82,7 +87,10 @@ def _draft(request: Request) -> PlanDraft:
     tables = [isinstance(dataset, TabularDataset) for dataset in request.inputs]
     if any(tables) and not all(tables):
         raise ConfigError("inputs: some are files and some are tables; give all of one kind, or make two steps of it")
-    return PlanDraft(request.inputs, request.config.cut(of_tables=any(tables)), allow_empty=request.allow_empty)
+    cut = request.config.cut(of_tables=any(tables))
+    if any(tables) and 0 < cut.size < FEW_BYTES:
+        log.warning("mini_batch_size=%s: of tables that is bytes, so each call gets a row or few; 1MB is the default", cut.size)
+    return PlanDraft(request.inputs, cut, allow_empty=request.allow_empty)
 
 
 def _check_places(workspace: Workspace, request: Request) -> None:

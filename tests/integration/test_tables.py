@@ -99,6 +99,24 @@ def test_a_table_of_any_kind_is_known_by_the_ending_of_its_name(lab: Lab, ending
     assert lab.rows == [f"{kinds} {row!r}" for row in frame.itertuples(index=False, name=None)]
 
 
+def test_a_folder_of_tables_is_known_by_the_files_in_it(lab: Lab):
+    for name in ("_SUCCESS", "notes.txt"):
+        (lab.inputs / name).touch()
+    (lab.inputs / "store=north").mkdir()
+    write(lab, "store=north/a.csv", 3)
+    script = lab.script("def run(mini_batch):\n    return mini_batch['number'].tolist()\n")
+    told = lab.run(script, "--table", "--input", lab.inputs / "store=north", "--partition-key", "store")
+    assert lab.rows == ["0", "1", "2"]
+    assert "so each call gets a row" not in told.stderr
+    refused = lab.run(script, "--table", "--input", lab.inputs)
+    assert (refused.code, "_SUCCESS is empty: it has no header; leave it out" in refused.stderr) == (2, True)
+
+
+def test_a_size_that_was_meant_for_files_is_told_for_a_table(lab: Lab):
+    told = lab.run(lab.script(TELLS), "--table", "--input", write(lab, "a.csv", 3), "--mini-batch-size", 10, "--processes", 1)
+    assert "mini_batch_size=10: of tables that is bytes, so each call gets a row or few" in told.stderr
+
+
 def test_columns_skip_and_take_choose_what_is_scored(lab: Lab):
     write(lab, "a.csv", 100)
     dataset = TabularDataset.from_csv(str(lab.inputs)).columns(["gap", "number"]).skip(10).take(25)
