@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from benchmarks.pairs import spread
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -58,6 +60,12 @@ def steady(workers: Sequence[Sequence[Lap]], expected_workers: int) -> Steady:
     window_seconds = (end - begin) / 1e9
     items = sum(lap.items for laps in inside for lap in laps)
     return Steady(items / window_seconds, _median_call_us(inside), _median_gap_us(inside), window_seconds)
+
+
+def columns_of(runs: Sequence[Steady]) -> tuple[str, str, str]:
+    """Rate, call and gap of some runs, for a table."""
+    rate, call, gap = ([getattr(run, what) for run in runs] for what in ("items_per_second", "call_us", "gap_us"))
+    return spread(rate).text(0), spread(call).text(0), spread(gap).text(0)
 
 
 def _median_call_us(workers: Sequence[Sequence[Lap]]) -> float:

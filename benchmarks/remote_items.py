@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.commands import run_side_by_side
-from benchmarks.laps import Steady, read_workers, steady
+from benchmarks.laps import Steady, columns_of, read_workers, steady
 from benchmarks.pairs import alternate, spread
 from benchmarks.places import ENTRY_SCRIPTS, PHOTOS, PROGRAMS, fresh_folder
 from benchmarks.report import Finding, Reach, Table
@@ -51,7 +51,8 @@ def measure(effort: Effort) -> Finding:
         "them and makes them small, with Pillow on one thread. Steady state as in S1. The layer itself "
         "costs no processor time, unlike the libraries of S3 and Azure.",
         table=Table(
-            ("items are", "photos/s", "call, us", "gap, us", "ratio"), (_row("50 ms away", slow, ratio.text()), _row("here", local, "1"))
+            ("items are", "photos/s", "call, us", "gap, us", "ratio"),
+            (("50 ms away", *columns_of(slow), ratio.text()), ("here", *columns_of(local), "1")),
         ),
         reaches=(Reach("photos/s", f">= {LEAST_RATIO} x local disk", ratio.text(), ratio.median >= LEAST_RATIO),),
     )
@@ -82,11 +83,3 @@ def _score(url: str) -> Scored:
         if summary["items_failed"] or summary["reused"]:
             raise ValueError(f"the run did not score everything afresh: {summary}")
         return Scored(steady(read_workers(folder / "laps"), WORKERS), count_rows([folder / "output" / "rows.txt"]))
-
-
-def _row(where: str, runs: list[Steady], ratio: str) -> tuple[str, ...]:
-    columns = (
-        spread([getattr(run, what) for run in runs]).text(digits)
-        for what, digits in (("items_per_second", 0), ("call_us", 0), ("gap_us", 0))
-    )
-    return (where, *columns, ratio)

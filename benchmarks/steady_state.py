@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks import digits
-from benchmarks.laps import Steady, steady
+from benchmarks.laps import Steady, columns_of, steady
 from benchmarks.pairs import alternate, spread
 from benchmarks.report import Finding, Reach, Table
 from benchmarks.sides import WORKERS, Scored, Scoring, by_engine, by_loops, require_same_rows
@@ -62,14 +62,7 @@ def _steady(scored: Scored) -> Steady:
 
 def _rows(compared: Compared) -> list[tuple[str, ...]]:
     sides = (("engine", compared.ours, spread(compared.ratios()).text()), ("loops", compared.theirs, "1"))
-    return [(str(compared.mini_batch_size), side, *_columns(runs), ratio) for side, runs, ratio in sides]
-
-
-def _columns(runs: list[Steady]) -> tuple[str, ...]:
-    rate = spread([run.items_per_second for run in runs]).text(0)
-    call = spread([run.call_us for run in runs]).text(0)
-    gap = spread([run.gap_us for run in runs]).text(0)
-    return rate, call, gap
+    return [(str(compared.mini_batch_size), side, *columns_of(runs), ratio) for side, runs, ratio in sides]
 
 
 def _reach(compared: Compared) -> Reach:

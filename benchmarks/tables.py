@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.commands import run_side_by_side
-from benchmarks.laps import Lap, Steady, read_workers, steady
+from benchmarks.laps import Lap, columns_of, read_workers, steady
 from benchmarks.pairs import alternate, spread
 from benchmarks.places import ENTRY_SCRIPTS, PROGRAMS, TABLES, fresh_folder
 from benchmarks.report import Finding, Reach, Table
@@ -56,7 +56,11 @@ def measure(effort: Effort) -> Finding:
         f"columns; it was timed {len(passes)} x in this process, over the same file, in the page cache.",
         table=Table(
             ("side", "rows/s", "call, us", "gap, us", "ratio"),
-            (_row("engine", ours, ratio.text()), _row("loops", theirs, "1"), ("cutting pass", f"{speed.text(0)} MB/s", "", "", "")),
+            (
+                ("engine", *columns_of(ours), ratio.text()),
+                ("loops", *columns_of(theirs), "1"),
+                ("cutting pass", f"{speed.text(0)} MB/s", "", "", ""),
+            ),
         ),
         reaches=(
             Reach("rows/s", f">= {LEAST_RATIO} x the loops", ratio.text(), ratio.median >= LEAST_RATIO),
@@ -112,11 +116,3 @@ def _cutting_pass(file: Path) -> float:
     for _ in TableCut(TabularDataset.from_csv(str(file)), CHUNK_BYTES).slices():
         pass
     return time.perf_counter() - started
-
-
-def _row(side: str, runs: list[Steady], ratio: str) -> tuple[str, ...]:
-    columns = (
-        spread([getattr(run, what) for run in runs]).text(digits)
-        for what, digits in (("items_per_second", 0), ("call_us", 0), ("gap_us", 0))
-    )
-    return (side, *columns, ratio)
