@@ -8,8 +8,13 @@ import contextlib
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
 
 PROGRAM = Path(__file__).parents[2] / "build" / "azurite" / "node_modules" / ".bin" / "azurite-blob"
 # The account of every Azurite, as its documentation says: no secret.
@@ -38,6 +43,28 @@ class Azurite:
         """The only way to tell adlfs of an endpoint without TLS."""
         where = f"DefaultEndpointsProtocol=http;BlobEndpoint={self.url};"
         return f"{where}AccountName={self.account};AccountKey={self.key};"
+
+    def at(self, port: int) -> "Azurite":
+        """The same, reached by another port."""
+        return replace(self, port=port)
+
+    @contextlib.contextmanager
+    def container(self, name: str) -> Iterator["ContainerClient"]:
+        """A container as Azure's own library shows it."""
+        from azure.storage.blob import BlobServiceClient
+
+        with (
+            BlobServiceClient.from_connection_string(self.connection_string) as service,
+            service.get_container_client(name) as client,
+        ):
+            yield client
+
+    def token(self, container: str, permission: str) -> str:
+        """A shared access signature: r reads, l lists, w writes, c creates, d deletes."""
+        from azure.storage.blob import generate_container_sas
+
+        until = datetime.now(UTC) + timedelta(hours=1)
+        return generate_container_sas(self.account, container, account_key=self.key, permission=permission, expiry=until)
 
     def make_container(self, name: str) -> None:
         """Azure wants at least three characters, and no capitals."""
