@@ -18,7 +18,8 @@ from airflow_batchinfer.storage.insisting import insist
 
 _log = logging.getLogger("azure")
 # Seconds: the first time at once, then after about one. Whoever asks insists beyond that.
-_MOST_JITTER_SECONDS = 0.5
+_RETRIES = 2
+_MOST_JITTER_SECONDS = 0.2
 PAGE_BLOBS = 5_000
 _FOLDER_MARKS = {"hdi_isfolder", "is_directory"}
 
@@ -42,6 +43,7 @@ def tune(fs: AbstractFileSystem) -> None:
     # adlfs makes its client itself and passes nothing on that would say so.
     retries = fs.service_client._config.retry_policy  # noqa: SLF001
     retries.initial_backoff, retries.increment_base, retries.random_jitter_range = 0, 1, _MOST_JITTER_SECONDS
+    retries.total_retries = _RETRIES
     if _log.level == logging.NOTSET:
         _log.setLevel(logging.WARNING)  # its INFO is several lines for each request, and Airflow's task logs show INFO
 
