@@ -3,6 +3,8 @@
 UV_VERSION := 0.13.8
 PYTHONS := python3.12 python3.13 python3.11 python3 python
 BIN := .venv/bin
+AZURITE := build/azurite
+AZURITE_VERSION := 3.37.0
 SYNCED := .venv/.synced
 
 .DEFAULT_GOAL := help
@@ -43,7 +45,7 @@ check: $(SYNCED)  ## lint, format, types, layers
 test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machine's, and no system packages
 	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services" tests
 
-test-services: $(SYNCED)  ## the tests in a real Airflow and on object storage, which they start, and in a browser, which is installed when it is missing
+test-services: $(SYNCED) $(AZURITE)/.installed-$(AZURITE_VERSION)  ## the tests in a real Airflow and on object storage, which they start, and in a browser, which is installed when it is missing
 	@if ! command -v chromium >/dev/null; then \
 	  root=; [ "$$(id -u)" -eq 0 ] || root="sudo -n"; \
 	  if ! { command -v apt-get && $$root true; } >/dev/null 2>&1; then \
@@ -53,6 +55,14 @@ test-services: $(SYNCED)  ## the tests in a real Airflow and on object storage, 
 	  $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	fi
 	$(BIN)/pytest -q -m services tests
+
+$(AZURITE): $(AZURITE)/.installed-$(AZURITE_VERSION)  # Azure's storage on this machine, from npm
+
+$(AZURITE)/.installed-$(AZURITE_VERSION):
+	@command -v npm >/dev/null || { echo "There is no npm, which brings Azurite: install Node.js 20 or newer (on Debian and Ubuntu the package is npm)" >&2; exit 1; }
+	@echo "Installing Azurite $(AZURITE_VERSION) into $(AZURITE)"
+	@npm install --prefix $(AZURITE) --no-save --no-audit --no-fund --loglevel error azurite@$(AZURITE_VERSION)
+	@touch $@
 
 demo: $(SYNCED)  ## train a small digits model, score real handwritten digits with it in a real Airflow, and stop
 	@$(BIN)/python dags/demo

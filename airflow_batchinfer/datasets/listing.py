@@ -1,7 +1,7 @@
 """From a dataset to its items, in the order of their paths, one at a time: a million of them must not fill the memory.
 
-Local folders are walked in order; an S3 prefix is read page by page, which comes in order; any other file system lists
-at once. Overlapping paths of one dataset give each file once.
+Local folders are walked in order; an S3 prefix is read page by page, which comes in order; an Azure one page by page into as
+little memory as it takes to sort it; any other file system lists at once. Overlapping paths of one dataset give each file once.
 """
 
 import heapq
@@ -20,7 +20,16 @@ from airflow_batchinfer.datasets.dataset import is_reference
 from airflow_batchinfer.datasets.file_dataset import FileDataset
 from airflow_batchinfer.datasets.local_walk import walk
 from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
-from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system, split_connection, with_connection
+from airflow_batchinfer.storage import (
+    as_given,
+    blobs_below,
+    check_name,
+    insist,
+    is_azure,
+    is_local,
+    local_path,
+    open_file_system,
+)
 
 GLOB_CHARACTERS = re.compile(r"[*?\[]")
 
@@ -65,9 +74,8 @@ def _list_path(path: str) -> Iterator[Item]:
         raise ConfigError(f"the input {path!r} is a registered dataset, known only to its workspace; a file of that name is './{path}'")
     if is_local(path):
         return _list_local(path)
-    connection = split_connection(path)[0]
     found = _list_remote(path)
-    return (item._replace(path=with_connection(connection, item.path)) for item in found) if connection else found
+    return (item._replace(path=as_given(path, item.path)) for item in found) if "@" in path else found
 
 
 def _list_local(url: str) -> Iterator[Item]:
@@ -133,6 +141,9 @@ def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
     if "s3" in fs.protocol:
         yield from _s3_pages(fs, folder)
         return
+    if is_azure(fs):
+        yield from _azure_blobs(fs, folder)
+        return
     found: dict[str, dict[str, Any]] = insist(lambda: fs.find(folder, detail=True), folder)
     for path in sorted(found):
         yield _item(fs, found[path])
@@ -149,6 +160,16 @@ def _s3_pages(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _azure_blobs(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
+    # An item takes about 130 bytes this way. No name holds a null, and it is the least of all characters, so paths decide.
+    held = [f"{blob.path}\0{blob.size}\0{blob.etag}".encode() for blob in blobs_below(fs, folder) if not blob.is_folder]
+    held.sort()
+    for each in held:
+        path, size, etag = each.decode().split("\0")
+        check_name(fs, path)
+        yield Item(f"abfs://{path}", int(size), etag)
 
 
 def _item(fs: AbstractFileSystem, entry: dict[str, Any]) -> Item:

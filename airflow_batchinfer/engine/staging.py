@@ -25,7 +25,7 @@ from airflow_batchinfer.planning.planner import digests_of, listing_digest
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
 from airflow_batchinfer.registry import ModelRegistry
-from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system, split_connection
+from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
 # What the node reaches storage and Airflow with is not the script's; whoever wants to give it that, gives it by name.
@@ -153,9 +153,9 @@ def _copy(url: str, place: Path) -> str:
         target.parent.mkdir(parents=True)
         insist(lambda: fs.get_file(top, str(target)), url)
         return str(target)
-    prefix = str(fs.unstrip_protocol(top)).rstrip("/") + "/"
+    prefix = top.rstrip("/") + "/"
     for item in list_items(FileDataset.from_files(url)):
-        path = split_connection(item.path)[1]
+        path = open_file_system(item.path)[1]
         parts = path.removeprefix(prefix).split("/")
         if ".." in parts:
             raise ConfigError(f"the side input {url} holds {item.path!r}, whose name leads out of its folder; rename it")

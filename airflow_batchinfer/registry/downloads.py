@@ -17,7 +17,7 @@ from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError, UserError
 from airflow_batchinfer.registry.member_names import Tree, fault_of, shown
-from airflow_batchinfer.storage import insist, is_local, open_file_system, split_connection
+from airflow_batchinfer.storage import blobs_below, insist, is_azure, is_local, open_file_system, split_connection
 
 Answer = TypeVar("Answer")
 
@@ -40,7 +40,7 @@ def download(url: str, folder: Path) -> Path:
     if entry["type"] != "directory":
         _get(fs, entry, url, target)
         return target
-    entries = _ask(lambda: fs.find(top, detail=True), url, target)
+    entries = _ask(lambda: _below(fs, top), url, target)
     target.mkdir()
     for path, place in _places(url, top, entries).items():
         _get(fs, entries[path], str(fs.unstrip_protocol(path)), target / place)
@@ -86,6 +86,12 @@ def _places(url: str, top: str, entries: dict[str, Any]) -> dict[str, str]:
 
 def _empty_part(place: str) -> str | None:
     return "has a part in its name that says nothing" if {"", "."} & set(place.split("/")) else None
+
+
+def _below(fs: AbstractFileSystem, top: str) -> dict[str, Any]:
+    if is_azure(fs):
+        return {blob.path: {"name": blob.path, "size": blob.size} for blob in blobs_below(fs, top) if not blob.is_folder}
+    return dict(fs.find(top, detail=True))
 
 
 def _get(fs: AbstractFileSystem, entry: dict[str, Any], url: str, target: Path) -> None:

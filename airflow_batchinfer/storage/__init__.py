@@ -6,7 +6,8 @@ then writes, its local "xb" shows readers an empty file, and leaving `with fs.op
 the upload.
 """
 
-from airflow_batchinfer.storage.connections import look_connections_up_with, split_connection, with_connection
+from airflow_batchinfer.storage.azure import blobs_below, check_name, is_azure
+from airflow_batchinfer.storage.connections import as_given, look_connections_up_with, split_connection, with_connection
 from airflow_batchinfer.storage.insisting import insist
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.opening import comparable, is_local, local_path, open_file_system, open_output, open_store
@@ -18,10 +19,14 @@ __all__ = [
     "LocalStore",
     "RemoteStore",
     "Store",
+    "as_given",
+    "blobs_below",
+    "check_name",
     "comparable",
     "copy_file",
     "copy_tree",
     "insist",
+    "is_azure",
     "is_local",
     "local_path",
     "look_connections_up_with",

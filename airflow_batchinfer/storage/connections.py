@@ -53,3 +53,14 @@ def with_connection(connection: str | None, url: str) -> str:
     """The URL, naming the connection, if there is one."""
     protocol, _, rest = url.partition("://")
     return f"{protocol}://{connection}@{rest}" if connection else url
+
+
+def as_given(url: str, plain_url: str) -> str:
+    """Another URL of the same storage, naming the connection or the account that `url` names."""
+    connection, _ = split_connection(url)
+    protocol, _, rest = url.partition("://")
+    _, at, host = rest.partition("/")[0].partition("@")
+    if connection or not at or protocol not in _AZURE:
+        return with_connection(connection, plain_url)
+    container, slash, path = plain_url.partition("://")[2].partition("/")
+    return f"{protocol}://{container}@{host}{slash}{path}"

@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_batchinfer.errors import StorageError
+from airflow_batchinfer.errors import BatchInferError, StorageError
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 TRIES = 7
 FIRST_PAUSE_SECONDS = 0.1
-# Answers, not failures: asking again would say the same.
-_ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+# Answers, not failures: asking again would say the same. What is an error of ours has been asked for often enough.
+_ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, BatchInferError)
+# Azure's library raises none of these, but says so by a status.
+_ANSWER_OF_STATUS = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError}
 
 
 def insist(ask: Callable[[], Answer], where: str) -> Answer:
@@ -28,6 +30,8 @@ def insist(ask: Callable[[], Answer], where: str) -> Answer:
         except _ANSWERS:
             raise
         except Exception as error:
+            if answer := _ANSWER_OF_STATUS.get(getattr(error, "status_code", 0)):
+                raise answer(_told(error)) from error
             if attempt == TRIES - 1:
                 raise storage_failed(where, error) from error
             pause = FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - spreads the askers, hides nothing
@@ -38,4 +42,10 @@ def insist(ask: Callable[[], Answer], where: str) -> Answer:
 
 def storage_failed(where: str, error: Exception) -> StorageError:
     """What a person is told in the end."""
-    return StorageError(f"storage failed at {where}: {str(error) or type(error).__name__}. Check the address, credentials and service")
+    return StorageError(f"storage failed at {where}: {_told(error)}. Check the address, credentials and service")
+
+
+def _told(error: Exception) -> str:
+    """What an error says; after its first line Azure's goes on with ids and XML."""
+    text = str(error) or type(error).__name__
+    return text.partition("\n")[0] if hasattr(error, "status_code") else text

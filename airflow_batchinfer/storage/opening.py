@@ -3,14 +3,17 @@
 A workspace needs the former. Inputs are only read, so they may lie on anything that fsspec opens.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.config import apply_config
 from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.storage.connections import options_of, split_connection
+from airflow_batchinfer.storage.azure import is_azure, tune
+from airflow_batchinfer.storage.connections import Options, options_of, split_connection
 from airflow_batchinfer.storage.insisting import storage_failed
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.remote import RemoteStore
@@ -20,6 +23,9 @@ from airflow_batchinfer.storage.store import Store
 ATOMIC_PROTOCOLS = frozenset({"memory", "s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
 _SAME = {"s3a": "s3", "abfss": "abfs", "az": "abfs", "gcs": "gs"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "gs": "gcs", "gcs": "gcs"}
+# Unless somebody says otherwise. Items are fetched by many threads at once, and botocore keeps 10 connections, where the others keep 100.
+# Of one large file adlfs holds as many pieces of 4 MB at once as an eighth of the files that a process may open.
+_DEFAULTS: Mapping[str, Options] = {"s3": {"config_kwargs": {"max_pool_connections": 64}}, "abfs": {"max_concurrency": 8}}
 
 
 def is_local(url: str) -> bool:
@@ -51,7 +57,7 @@ def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSyste
     if connection:
         options = {**options_of(connection, plain_url), **options}
     try:
-        fs, path = fsspec.core.url_to_fs(plain_url, **options)
+        fs, path = fsspec.core.url_to_fs(plain_url, **_with_defaults(protocol, options))
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         remedy = f"install airflow-batchinfer[{extra}]" if extra else "install the fsspec package for it"
@@ -60,7 +66,20 @@ def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSyste
         raise ConfigError(f"{url}: {error}") from error
     except OSError as error:
         raise storage_failed(url, error) from error
+    if is_azure(fs):
+        tune(fs)
     return fs, path
+
+
+def _with_defaults(protocol: str, options: Options) -> dict[str, Any]:
+    """Options, and what they leave open; what fsspec's own settings say counts like them."""
+    defaults = _DEFAULTS.get(_SAME.get(protocol, protocol))
+    if not defaults:
+        return dict(options)
+    given: dict[str, Any] = apply_config(fsspec.get_filesystem_class(protocol), dict(options))
+    for name, value in defaults.items():
+        given[name] = {**value, **given.get(name, {})} if isinstance(value, dict) else given.get(name, value)
+    return given
 
 
 def open_store(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's own
@@ -80,4 +99,4 @@ def open_output(url: str, **options: Any) -> Store:  # noqa: ANN401 - fsspec's o
         return LocalStore(local_path(url))
     # What other nodes write must be seen at once: fsspec would look files up in a listing that it remembers.
     fs, root = open_file_system(url, use_listings_cache=False, **options)
-    return RemoteStore(fs, root, split_connection(url)[0])
+    return RemoteStore(fs, root, url)

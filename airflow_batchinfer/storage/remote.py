@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from fsspec import AbstractFileSystem
 
-from airflow_batchinfer.storage.connections import with_connection
+from airflow_batchinfer.storage.azure import blobs_below, check_name, is_azure, names_in
+from airflow_batchinfer.storage.connections import as_given
 from airflow_batchinfer.storage.insisting import insist, storage_failed
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,9 @@ _MEMORY_LOCK = RLock()
 class RemoteStore:
     """See `Store`."""
 
-    def __init__(self, fs: AbstractFileSystem, root: str, connection: str | None = None) -> None:
+    def __init__(self, fs: AbstractFileSystem, root: str, given: str = "") -> None:
         self._fs = fs
-        self._connection = connection
+        self._given = given
         self._root = root.rstrip("/")
         self._in_memory = "memory" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
         # fsspec's memory files share one position and check before they write; one lock makes them as good as real ones.
@@ -39,7 +40,7 @@ class RemoteStore:
 
     @property
     def url(self) -> str:
-        return with_connection(self._connection, str(self._fs.unstrip_protocol(self._root or "/")))
+        return as_given(self._given, str(self._fs.unstrip_protocol(self._root or "/")))
 
     @property
     def local_root(self) -> Path | None:
@@ -60,6 +61,7 @@ class RemoteStore:
             yield cast("BinaryIO", _Told(file, self._url(path)))
 
     def create(self, path: str, content: bytes) -> None:
+        self._check_name(path)
         try:
             self._insist(path, lambda: self._fs.pipe_file(self._at(path), content, mode="create"))
         except FileExistsError:
@@ -68,6 +70,7 @@ class RemoteStore:
 
     @contextmanager
     def writer(self, path: str) -> Iterator[BinaryIO]:
+        self._check_name(path)
         upload = _Upload(lambda: self._fs.open(self._at(path), "wb"), self._url(path), None if self._in_memory else STREAM_BYTES)
         try:
             yield cast("BinaryIO", upload)
@@ -81,13 +84,18 @@ class RemoteStore:
 
     def find(self, folder: str) -> Iterator[str]:
         top = self._at(folder)
-        found = self._insist(folder, lambda: self._list(top))
+        try:
+            found = self._insist(folder, lambda: self._list(top))
+        except FileNotFoundError:
+            return
         start = len(self._root) + 1
         # A folder that fills while it is listed is listed as a file by some.
         yield from sorted(path[start:] for path in found if path.startswith(f"{top}/"))
 
     def children(self, folder: str) -> list[str]:
         def ask() -> list[str]:
+            if is_azure(self._fs):
+                return list(names_in(self._fs, self._at(folder)))
             self._fs.invalidate_cache()
             return [str(path) for path in self._fs.ls(self._at(folder), detail=False)]
 
@@ -100,16 +108,33 @@ class RemoteStore:
     def delete(self, path: str) -> None:
         # Not fsspec's `rm`: it takes what it is given for a pattern.
         with ThreadPoolExecutor(REMOVERS) as pool:
-            for _ in pool.map(self._remove, [path, *self.find(path)]):
+            for _ in pool.map(self._remove, self.find(path)):
                 pass
+        # Where folders are things of their own, they must be empty.
+        for folder in sorted(self._folders_below(path), reverse=True):
+            self._remove(folder)
+        self._remove(path)
+
+    def _folders_below(self, path: str) -> list[str]:
+        if not is_azure(self._fs):
+            return []
+        start = len(self._root) + 1
+        top = self._at(path)
+        return self._insist(path, lambda: [blob.path[start:] for blob in blobs_below(self._fs, top) if blob.is_folder])
 
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError):
             self._insist(path, lambda: self._fs.rm_file(self._at(path)))
 
     def _list(self, top: str) -> list[str]:
+        if is_azure(self._fs):
+            return [blob.path for blob in blobs_below(self._fs, top) if not blob.is_folder]
         self._fs.invalidate_cache()
         return [str(path) for path in self._fs.find(top)]
+
+    def _check_name(self, path: str) -> None:
+        if is_azure(self._fs):
+            check_name(self._fs, self._at(path))
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
@@ -196,12 +221,12 @@ class _Upload:
 
     def finish(self) -> None:
         """Send the rest; only now anybody can see the file."""
-        self._send()
         try:
-            self._file.close()
-        except Exception as error:
+            self._send()
+            self._close()
+        except BaseException:
             self.abandon()
-            raise storage_failed(self._url, error) from error
+            raise
 
     def abandon(self) -> None:
         """Drop an upload that must not become visible; fsspec would finalise it when the file is closed or collected."""
@@ -213,6 +238,12 @@ class _Upload:
             except Exception:
                 log.debug("an upload could not be aborted; the storage's own lifecycle rules remove it", exc_info=True)
         self._file.closed = True
+
+    def _close(self) -> None:
+        try:
+            self._file.close()
+        except Exception as error:
+            raise storage_failed(self._url, error) from error
 
     def _send(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """Gives Airflow connections as environment variables do, for as long as a test lasts."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,8 +22,8 @@ def airflow_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
         described = {"conn_type": conn_type, **fields, **({} if extra is None else {"extra": extra})}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(described))
 
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setattr(connections, "_lookup", list(connections._lookup))  # noqa: SLF001 - so that it is taken back
     _options.cache_clear()
     yield connect

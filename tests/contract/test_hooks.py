@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.datasets import FileDataset, list_items
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
 from airflow_batchinfer.errors import ConfigError
@@ -21,8 +21,8 @@ from airflow_batchinfer.planning.planner import Request
 from airflow_batchinfer.planning.stored import load_job, plan_prefix
 from airflow_batchinfer.storage import connections, open_file_system, open_output
 from tests.contract.airflow_connections import SECRET, Connect, airflow_connections
-from tests.contract.conftest import BUCKET
-from tests.faults.s3_server import S3Server
+from tests.contract.conftest import BUCKET, params
+from tests.faults.azurite import KEY, Azurite
 
 
 @pytest.fixture
@@ -183,30 +183,72 @@ def test_what_else_an_extra_holds_goes_to_the_file_system(connect: Connect):
     assert found == {"anon": True, "client_kwargs": {"use_ssl": False, "verify": False}, "config_kwargs": {"a": 1}}
 
 
-def test_a_wasb_connection_becomes_adlfs_s_options(connect: Connect):
-    connect("store", "wasb", login="account", password=SECRET, extra={"sas_token": "sas-12345"})
+AZURE_AT = "BlobEndpoint=https://account.blob.core.windows.net"
+
+
+@pytest.mark.parametrize(
+    ("fields", "string"),
+    [
+        ({"login": "account", "password": "k=="}, f"{AZURE_AT};AccountName=account;AccountKey=k=="),
+        ({"login": "account", "extra": {"account_key": "k=="}}, f"{AZURE_AT};AccountName=account;AccountKey=k=="),
+        ({"login": "account", "extra": {"shared_access_key": "k", "sas_token": "sv=1"}}, f"{AZURE_AT};AccountName=account;AccountKey=k"),
+        ({"login": "account", "extra": {"extra__wasb__shared_access_key": "k"}}, f"{AZURE_AT};AccountName=account;AccountKey=k"),
+        (
+            {"login": "account", "password": "k", "extra": {"sas_token": "?sv=1&sig=a%3D"}},
+            f"{AZURE_AT};SharedAccessSignature=sv=1&sig=a%3D",
+        ),
+        ({"extra": {"sas_token": "https://account.blob.core.windows.net/c?sv=1"}}, f"{AZURE_AT};SharedAccessSignature=sv=1"),
+        ({"host": "https://account.blob.core.windows.net/", "password": "k"}, f"{AZURE_AT};AccountName=account;AccountKey=k"),
+        ({"conn_type": "adls", "host": "account", "login": "client", "password": "k"}, f"{AZURE_AT};AccountName=account;AccountKey=k"),
+        ({"conn_type": "adls", "host": "account.dfs.core.windows.net", "password": "k"}, f"{AZURE_AT};AccountName=account;AccountKey=k"),
+        (
+            {"login": "a", "password": "k", "host": "http://127.0.0.1:10000/devstoreaccount1", "extra": {"account_name": "b"}},
+            "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;AccountName=b;AccountKey=k",
+        ),
+        (
+            {"login": "a", "password": "k", "extra": {"account_host": "a.blob.local"}},
+            "BlobEndpoint=https://a.blob.local;AccountName=a;AccountKey=k",
+        ),
+        ({"login": "a", "password": "k", "extra": {"connection_string": "AccountName=b;"}}, "AccountName=b;"),
+    ],
+    ids=str,
+)
+def test_an_azure_connection_that_holds_a_secret_becomes_the_string_that_counts_most(connect: Connect, fields: dict[str, Any], string: str):
+    connect("store", **{"conn_type": "wasb", **fields})
     for protocol in ("abfs", "abfss", "az"):
-        assert options("store", f"{protocol}://c") == {"account_name": "account", "account_key": SECRET, "sas_token": "sas-12345"}
+        assert options("store", f"{protocol}://c") == {"connection_string": string}
 
 
 def test_an_azure_connection_of_an_application_names_tenant_client_and_account(connect: Connect):
     host = "https://account.blob.core.windows.net/"
-    expected = {
-        "account_name": "account",
-        "account_host": "account.blob.core.windows.net",
-        "tenant_id": "tenant",
-        "client_id": "client",
-        "client_secret": SECRET,
-    }
+    expected = {"account_name": "account", "tenant_id": "tenant", "client_id": "client", "client_secret": SECRET}
     connect("wasb", "wasb", login="client", password=SECRET, host=host, extra={"tenant_id": "tenant"})
     connect("adls", "adls", login="client", password=SECRET, extra={"tenant": "tenant", "account_name": "account"})
-    assert options("wasb", "abfs://c") == expected
-    assert options("adls", "abfs://c") == {name: value for name, value in expected.items() if name != "account_host"}
+    connect("own", "wasb", login="client", password=SECRET, extra={"tenant_id": "tenant", "account_host": "account.blob.local"})
+    assert options("wasb", "abfs://c") == options("adls", "abfs://c") == expected
+    assert options("own", "abfs://c") == {**expected, "account_host": "account.blob.local"}
 
 
-def test_an_azure_connection_string_goes_as_it_is(connect: Connect):
-    connect("store", "wasb", extra={"connection_string": "AccountName=devstoreaccount1;"})
-    assert options("store", "az://c") == {"connection_string": "AccountName=devstoreaccount1;"}
+def test_an_azure_connection_without_a_secret_leaves_the_credentials_to_the_machine_or_to_nobody(connect: Connect):
+    connect("store", "wasb", login="account")
+    assert options("store", "abfs://c") == {"account_name": "account"}
+    connect("public", "wasb", login="account", extra={"anon": True})
+    assert options("public", "abfs://c") == {"account_name": "account", "anon": True}
+    connect("plain", "wasb", login="account", host="http://127.0.0.1:10000/account")
+    with pytest.raises(ConfigError, match="is without TLS"):
+        options("plain", "abfs://c")
+
+
+@pytest.mark.parametrize("extra", [{}, {"tenant_id": "tenant"}], ids=["machine", "application"])
+def test_the_machine_s_own_connection_string_never_counts_instead_of_a_connection(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str]
+):
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=another;")
+    connect("store", "wasb", login="account", host="account", extra=extra)
+    with pytest.raises(ConfigError, match="this machine's AZURE_STORAGE_CONNECTION_STRING would count instead of it; unset that"):
+        options("store", "abfs://c")
+    connect("keyed", "wasb", login="account", password="k")
+    assert "account.blob" in options("keyed", "abfs://c")["connection_string"]
 
 
 @pytest.mark.parametrize("key", [{"type": "service_account"}, json.dumps({"type": "service_account"})], ids=["object", "text"])
@@ -248,13 +290,25 @@ def test_who_opens_the_workspace_again_gets_a_connection_as_it_is_now(connect: C
     assert options("store", "s3://b")["key"] == "AKIA67890"
 
 
-@pytest.mark.parametrize(
-    ("url", "name"), [("s3://b", "role_arn"), ("az://c", "managed_identity_client_id"), ("gs://b", "impersonation_chain")]
-)
+REFUSED = {
+    "s3://b": ["role_arn", "assume_role_method", "assume_role_kwargs", "external_id", "session_kwargs", "s3_config_file", "misspelled"],
+    "az://c": ["managed_identity_client_id", "workload_identity_tenant_id", "client_secret_auth_config", "misspelled"],
+    "gs://b": ["impersonation_chain", "key_secret_name", "credential_config_file", "idp_issuer_url", "client_secret", "misspelled"],
+}
+
+
+@pytest.mark.parametrize(("url", "name"), [(url, name) for url, names in REFUSED.items() for name in names])
 def test_what_would_make_it_somebody_else_s_credentials_is_refused_and_not_left_out(connect: Connect, url: str, name: str):
     connect("store", "aws", login="AKIA12345", extra={name: "another"})
     with pytest.raises(ConfigError, match=f"its extra has {name}, which is not supported here"):
         options("store", url)
+
+
+def test_an_anonymous_connection_asks_without_credentials(connect: Connect):
+    connect("aws", "aws", extra={"config_kwargs": {"signature_version": "unsigned", "retries": {"mode": "standard"}}})
+    connect("google", "google_cloud_platform", extra={"is_anonymous": True, "scope": "narrow", "num_retries": 5})
+    assert options("aws", "s3://b") == {"anon": True, "config_kwargs": {"retries": {"mode": "standard"}}}
+    assert options("google", "gs://b") == {"token": "anon"}
 
 
 def test_an_endpoint_where_amazon_s_provider_keeps_it_now_is_found(connect: Connect):
@@ -262,13 +316,53 @@ def test_an_endpoint_where_amazon_s_provider_keeps_it_now_is_found(connect: Conn
     assert options("store", "s3://b") == {"endpoint_url": "http://minio:9000", "profile": "night"}
 
 
-def test_the_result_of_a_step_is_read_wherever_it_lies(connect: Connect, s3: S3Server):
-    connect("store", "aws", login="test-key", password=SECRET, extra={"endpoint_url": s3.url, "region_name": "us-east-1"})
+@pytest.fixture(params=params("s3", "azure"))
+def protocol(connect: Connect, request: pytest.FixtureRequest) -> str:
+    """Storage behind the connection `store`; gives the protocol by which it is reached."""
+    if request.param == "s3":
+        url = request.getfixturevalue("s3").url
+        connect("store", "aws", login="test-key", password=SECRET, extra={"endpoint_url": url, "region_name": "us-east-1"})
+        return "s3"
+    server = request.getfixturevalue("azure_server")
+    connect("store", "wasb", login=server.account, password=server.key, host=server.url)
+    return "abfs"
+
+
+def test_the_result_of_a_step_is_read_wherever_it_lies(protocol: str):
     use_airflow_connections()
-    with open_output(f"s3://store@{BUCKET}/results").writer("rows.txt") as stream:
+    with open_output(f"{protocol}://store@{BUCKET}/results").writer("rows.txt") as stream:
         stream.write(b"a: 1\n")
-    with open_file(f"s3://store@{BUCKET}/results/rows.txt") as rows:
+    with open_file(f"{protocol}://store@{BUCKET}/results/rows.txt") as rows:
         assert rows.read() == b"a: 1\n"
+
+
+@pytest.mark.services
+def test_a_token_that_may_only_list_and_read_reads_and_is_told_what_it_may_not(connect: Connect, azure_server: Azurite):
+    connect("writer", "wasb", login=azure_server.account, password=azure_server.key, host=azure_server.url)
+    connect("reader", "wasb", host=azure_server.url, extra={"sas_token": azure_server.token(BUCKET, "rl")})
+    use_airflow_connections()
+    open_output(f"abfs://writer@{BUCKET}/shared").create("a", b"seen")
+    (item,) = list_items(FileDataset.from_files(f"abfs://reader@{BUCKET}/shared"))
+    assert item.path == f"abfs://reader@{BUCKET}/shared/a"
+    with open_file(item.path) as file:
+        assert file.read() == b"seen"
+    with pytest.raises(ConfigError, match=rf"the workspace abfs://reader@{BUCKET}/ws cannot be used: .*not authorized"):
+        open_workspace(f"abfs://reader@{BUCKET}/ws")
+
+
+def test_as_many_connections_are_kept_as_threads_fetch_items_unless_the_connection_says_otherwise(connect: Connect):
+    connect("store", "aws", extra={"config_kwargs": {"read_timeout": 5}})
+    connect("few", "aws", extra={"config_kwargs": {"max_pool_connections": 3}})
+    use_airflow_connections()
+    assert open_file_system("s3://store@b/x")[0].config_kwargs == {"max_pool_connections": 64, "read_timeout": 5}
+    assert open_file_system("s3://few@b/x")[0].config_kwargs == {"max_pool_connections": 3}
+
+
+def test_of_one_large_blob_few_pieces_are_held_at_once_unless_the_connection_says_otherwise(connect: Connect):
+    connect("store", "wasb", login="account", password="aa==")
+    connect("many", "wasb", login="account", password="aa==", extra={"max_concurrency": 100})
+    use_airflow_connections()
+    assert [open_file_system(f"az://{name}@c/x")[0].max_concurrency for name in ("store", "many")] == [8, 100]
 
 
 def test_a_connection_that_was_missing_is_found_once_it_is_there(connect: Connect):
@@ -282,13 +376,12 @@ def test_a_connection_that_was_missing_is_found_once_it_is_there(connect: Connec
 
 
 def test_a_job_behind_a_connection_keeps_it_in_every_url_and_its_secrets_in_none(
-    connect: Connect, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("BATCHINFER_GPUS", "")
-    connect("store", "aws", login="test-key", password=SECRET, extra={"endpoint_url": s3.url, "region_name": "us-east-1"})
-    connect("ws", extra={"root": f"s3://{BUCKET}/behind/ws", "storage_conn_id": "store"})
+    connect("ws", extra={"root": f"{protocol}://{BUCKET}/behind/ws", "storage_conn_id": "store"})
     workspace = open_workspace(conn_id="ws")
-    root = f"s3://store@{BUCKET}/behind"
+    root = f"{protocol}://store@{BUCKET}/behind"
     assert workspace.url == f"{root}/ws"
     inputs = open_output(f"{root}/in")
     for name in ("a@b", "c"):
@@ -315,6 +408,8 @@ def test_a_job_behind_a_connection_keeps_it_in_every_url_and_its_secrets_in_none
     summary = score(workspace, pin, NodeOptions())
     assert summary.output == f"{root}/out/parallel_run_step.txt"
     assert open_output(pin.output_dir).read("parallel_run_step.txt") == b"a@b a@b seen\nc c seen\n"
-    everything = [open_output(f"s3://store@{BUCKET}").read(path) for path in open_output(f"s3://store@{BUCKET}").find("behind")]
+    top = open_output(f"{protocol}://store@{BUCKET}")
+    everything = [top.read(path) for path in top.find("behind")]
     assert len(everything) > 8
-    assert not [content for content in everything if SECRET.encode() in content or b"test-key" in content]
+    secrets = (SECRET.encode(), b"test-key", KEY.encode())
+    assert not [content for content in everything if any(secret in content for secret in secrets)]

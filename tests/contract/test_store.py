@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 import s3fs
 
 from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.storage import LocalStore, RemoteStore, Store, copy_file, copy_tree, probe
-from tests.contract.conftest import BUCKET, s3_file_system, s3_store
-from tests.faults.proxy import Fault, faulty_proxy
+from tests.contract.conftest import BUCKET, Remote, s3_file_system
+from tests.faults.proxy import Fault, FaultyProxy, faulty_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,40 +330,64 @@ def test_a_store_says_where_it_is_and_whether_that_is_on_this_machine(sound_stor
     if isinstance(sound_store, LocalStore):
         assert sound_store.url == str(sound_store.local_root)
     else:
-        assert sound_store.url.partition("://")[0] in {"memory", "s3"}
+        assert sound_store.url.partition("://")[0] in {"memory", "s3", "abfs"}
         assert sound_store.local_root is None
 
 
-def test_an_upload_in_parts_that_is_abandoned_leaves_nothing(s3: S3Server):
-    store = s3_store(s3.url)
+def test_an_upload_in_parts_that_is_abandoned_leaves_nothing(remote: Remote):
+    store = remote.store()
     with pytest.raises(Stopped), store.writer("big") as stream:
-        for _ in range(12):
+        for _ in range(20):
             stream.write(bytes(5 << 20))
         raise Stopped
+    gc.collect()
     assert list(store.find("")) == []
 
 
-def _s3_that_fails_from_now_on(s3: S3Server, do: Callable[[RemoteStore, Callable[[], None]], None]) -> None:
-    with faulty_proxy(s3.port, every=0) as proxy:
-        do(s3_store(proxy.url), lambda: proxy.inject(*[Fault.ERROR] * 200))
+def test_an_upload_in_parts_is_there_when_it_ended(remote: Remote):
+    store = remote.store()
+    with store.writer("big") as stream:
+        for number in range(20):
+            stream.write(bytes([number]) * (5 << 20))
+            assert list(store.find("")) == []
+    assert [store.read("big", at * (5 << 20), at * (5 << 20) + 1)[0] for at in range(20)] == list(range(20))
 
 
-def test_a_stream_that_storage_breaks_while_it_is_written_is_a_storage_error(s3: S3Server):
+@pytest.mark.parametrize("parts", [8, 12])
+def test_an_upload_whose_last_part_fails_is_not_finished_later(remote: Remote, parts: int):
+    def fail(store: RemoteStore, proxy: FaultyProxy) -> None:
+        with pytest.raises(StorageError), store.writer("big") as stream:
+            for _ in range(parts):
+                stream.write(bytes(5 << 20))
+            proxy.inject(*[Fault.ERROR] * 200)
+
+    with faulty_proxy(remote.port, every=0) as proxy:
+        store = remote.store(proxy.server_port)
+        fail(store, proxy)
+        proxy.heal()
+        gc.collect()
+        assert list(store.find("")) == []
+
+
+def _storage_that_fails_from_now_on(remote: Remote, do: Callable[[RemoteStore, Callable[[], None]], None]) -> None:
+    with faulty_proxy(remote.port, every=0) as proxy:
+        do(remote.store(proxy.server_port), lambda: proxy.inject(*[Fault.ERROR] * 200))
+
+
+def test_a_stream_that_storage_breaks_while_it_is_written_is_a_storage_error(remote: Remote):
     def do(store: RemoteStore, fail: Callable[[], None]) -> None:
         with pytest.raises(StorageError), store.writer("big") as stream:
             fail()
             for _ in range(12):
                 stream.write(bytes(5 << 20))
 
-    _s3_that_fails_from_now_on(s3, do)
+    _storage_that_fails_from_now_on(remote, do)
 
 
 @pytest.fixture
-def two_nodes(s3: S3Server) -> tuple[RemoteStore, RemoteStore]:
+def two_nodes(remote: Remote) -> tuple[RemoteStore, RemoteStore]:
     """One folder as two machines see it: whatever either remembers of it, the other does not know."""
-    fs = [s3_file_system(s3.url, skip_instance_cache=True) for _ in range(2)]
-    root = f"{BUCKET}/{uuid4().hex}"
-    return RemoteStore(fs[0], root), RemoteStore(fs[1], root)
+    return remote.store(skip_instance_cache=True), remote.store(skip_instance_cache=True)
 
 
 def test_what_another_node_wrote_after_we_listed_the_folder_is_read(two_nodes: tuple[RemoteStore, RemoteStore]):
@@ -423,17 +447,17 @@ def test_a_folder_whose_first_file_appears_while_it_is_listed_is_not_taken_for_a
     assert list(store.find("blocks")) in ([], ["blocks/0000000/00000.json"])
 
 
-def test_a_stream_that_storage_breaks_while_it_is_read_is_a_storage_error(s3: S3Server):
+def test_a_stream_that_storage_breaks_while_it_is_read_is_a_storage_error(remote: Remote):
     def do(store: RemoteStore, fail: Callable[[], None]) -> None:
         store.create("file", b"0123456789")
         with pytest.raises(StorageError), store.open("file") as stream:
             fail()
             stream.read()
 
-    _s3_that_fails_from_now_on(s3, do)
+    _storage_that_fails_from_now_on(remote, do)
 
 
-def test_what_fails_for_good_is_a_storage_error_that_names_the_place(s3: S3Server, monkeypatch: pytest.MonkeyPatch):
+def test_what_fails_for_good_is_a_storage_error_that_names_the_place(remote: Remote, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("airflow_batchinfer.storage.insisting.FIRST_PAUSE_SECONDS", 0.001)
 
     def do(store: RemoteStore, fail: Callable[[], None]) -> None:
@@ -441,7 +465,7 @@ def test_what_fails_for_good_is_a_storage_error_that_names_the_place(s3: S3Serve
         with pytest.raises(StorageError, match=f"{store.url}/file.*Check the address, credentials and service"):
             store.read("file")
 
-    _s3_that_fails_from_now_on(s3, do)
+    _storage_that_fails_from_now_on(remote, do)
 
 
 def test_a_local_file_in_the_place_of_a_folder_is_a_storage_error_and_not_a_lost_race(tmp_path: Path):

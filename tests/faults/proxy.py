@@ -59,6 +59,11 @@ class FaultyProxy(ThreadingMixIn, HTTPServer):
         with self._lock:
             self._chosen.extend(faults)
 
+    def heal(self) -> None:
+        """What was asked for and not met yet is forgotten."""
+        with self._lock:
+            self._chosen.clear()
+
     def next_fault(self) -> Fault | None:
         with self._lock:
             self.requests += 1

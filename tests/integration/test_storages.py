@@ -1,63 +1,89 @@
 """The same job on every storage, also on one that fails every third call: the same rows, each once."""
 
 import json
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
 import boto3
 import fsspec
 import pytest
-from botocore.client import BaseClient
 
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
+from tests.faults.azurite import Azurite, azurite
 from tests.faults.proxy import Fault, faulty_proxy
 from tests.faults.s3_server import S3Server, s3_options, s3_server
 from tests.integration.lab import Lab
+from tests.integration.leftovers import wait_until
 
 BUCKET = "bucket"
 pytestmark = pytest.mark.services
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        server.make_bucket(BUCKET)
+@dataclass(frozen=True)
+class Cloud:
+    """A folder on a storage, as its server sees it."""
+
+    port: int
+    url: str
+    put: Callable[[str, bytes], object]
+    get: Callable[[str], bytes]
+    at: Callable[[int], dict[str, str]]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """How a program is told where the storage is."""
+        return self.at(self.port)
+
+
+# Of the module, and so before any lab, which would take it for a process of its own.
+@pytest.fixture(scope="module", params=["s3", "azure"])
+def server(request: pytest.FixtureRequest) -> Iterator[S3Server | Azurite]:
+    with s3_server() if request.param == "s3" else azurite() as server:
+        (server.make_bucket if request.param == "s3" else server.make_container)(BUCKET)
         yield server
 
 
-class Bucket:
-    """A folder of a bucket, as its server sees it."""
-
-    def __init__(self, client: BaseClient) -> None:
-        self._client = client
-        self.name = uuid4().hex
-        self.url = f"s3://{BUCKET}/{self.name}"
-
-    def put(self, path: str, content: bytes) -> None:
-        self._client.put_object(Bucket=BUCKET, Key=f"{self.name}/{path}", Body=content)
-
-    def get(self, path: str) -> bytes:
-        return self._client.get_object(Bucket=BUCKET, Key=f"{self.name}/{path}")["Body"].read()
-
-
-@pytest.fixture
-def bucket(s3: S3Server) -> Iterator[Bucket]:
+@contextmanager
+def s3(server: S3Server) -> Iterator[Cloud]:
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=s3.url, **keys)
-    yield Bucket(client)
+    client, folder = boto3.client("s3", endpoint_url=server.url, **keys), uuid4().hex
+    yield Cloud(
+        server.port,
+        f"s3://{BUCKET}/{folder}",
+        lambda path, content: client.put_object(Bucket=BUCKET, Key=f"{folder}/{path}", Body=content),
+        lambda path: client.get_object(Bucket=BUCKET, Key=f"{folder}/{path}")["Body"].read(),
+        lambda port: {"FSSPEC_S3": json.dumps(s3_options(f"http://127.0.0.1:{port}", timeout_seconds=20, botocore_retries=2))},
+    )
     client.close()
 
 
-def s3_at(url: str, timeout_seconds: float = 20) -> dict[str, str]:
-    """How a program is told where S3 is: by fsspec's own settings."""
-    return {"FSSPEC_S3": json.dumps(s3_options(url, timeout_seconds=timeout_seconds, botocore_retries=2))}
+@contextmanager
+def azure(server: Azurite) -> Iterator[Cloud]:
+    folder = uuid4().hex
+    with server.container(BUCKET) as client:
+        yield Cloud(
+            server.port,
+            f"abfs://{BUCKET}/{folder}",
+            lambda path, content: client.upload_blob(f"{folder}/{path}", content, overwrite=True),
+            lambda path: client.download_blob(f"{folder}/{path}").readall(),
+            lambda port: {"AZURE_STORAGE_CONNECTION_STRING": server.at(port).connection_string},
+        )
 
 
-def put_many(bucket: Bucket, count: int) -> list[str]:
+@pytest.fixture
+def cloud(server: S3Server | Azurite) -> Iterator[Cloud]:
+    with s3(server) if isinstance(server, S3Server) else azure(server) as cloud:
+        yield cloud
+
+
+def put_many(cloud: Cloud, count: int) -> list[str]:
     rows = []
     for number in range(count):
-        bucket.put(f"inputs/{number:05d}", b"x" * (number + 1))
+        cloud.put(f"inputs/{number:05d}", b"x" * (number + 1))
         rows.append(f"{number:05d}: {number + 1}")
     return rows
 
@@ -135,34 +161,34 @@ def test_a_remote_item_that_changed_between_plan_and_run_fails_alone(lab: Lab, m
     assert lab.errors[0]["reason"] == ("cannot be read: it does not exist any more" if how == "deleted" else "changed since planned")
 
 
-# On S3.
+# On S3 and on Azure.
 
 
-def test_a_workspace_inputs_and_an_output_on_s3_give_the_same_bytes_as_on_disk(lab: Lab, s3: S3Server, bucket: Bucket):
-    rows = put_many(bucket, 24)
-    lab.workspace_url = f"{bucket.url}/workspace"
-    options = ("--input", f"{bucket.url}/inputs", "--output", f"{bucket.url}/output", "--mini-batch-size", 3, "--processes", 2)
-    summary = lab.run("names.py", *options, environment=s3_at(s3.url)).summary
-    assert bucket.get("output/parallel_run_step.txt").decode().splitlines() == rows
-    assert summary["output"] == f"{bucket.url}/output/parallel_run_step.txt"
-    again = lab.run("names.py", *options, environment=s3_at(s3.url)).summary
+def test_a_workspace_inputs_and_an_output_on_object_storage_give_the_same_bytes_as_on_disk(lab: Lab, cloud: Cloud):
+    rows = put_many(cloud, 24)
+    lab.workspace_url = f"{cloud.url}/workspace"
+    options = ("--input", f"{cloud.url}/inputs", "--output", f"{cloud.url}/output", "--mini-batch-size", 3, "--processes", 2)
+    summary = lab.run("names.py", *options, environment=cloud.environment).summary
+    assert cloud.get("output/parallel_run_step.txt").decode().splitlines() == rows
+    assert summary["output"] == f"{cloud.url}/output/parallel_run_step.txt"
+    again = lab.run("names.py", *options, environment=cloud.environment).summary
     assert again["reused"]
     assert again["output_sha256"] == summary["output_sha256"]
 
 
-def test_a_glob_and_awkward_keys_on_s3_come_out_as_they_are(lab: Lab, s3: S3Server, bucket: Bucket):
+def test_a_glob_and_awkward_keys_on_object_storage_come_out_as_they_are(lab: Lab, cloud: Cloud):
     names = ["a b.txt", "c+d&e=f.txt", "p%20q.txt", "umläut-日本.txt", "x#y?z.txt", "{braces}'quote.txt"]
     for name in [*names, "other.png"]:
-        bucket.put(f"inputs/sub/{name}", name.encode())
-    lab.run("names.py", "--input", f"{bucket.url}/inputs/**/*.txt", "--mini-batch-size", 4, environment=s3_at(s3.url))
+        cloud.put(f"inputs/sub/{name}", name.encode())
+    lab.run("names.py", "--input", f"{cloud.url}/inputs/**/*.txt", "--mini-batch-size", 4, environment=cloud.environment)
     assert lab.rows == [f"{name}: {len(name.encode())}" for name in sorted(names, key=str.encode)]
 
 
-def test_models_and_side_inputs_come_from_s3_to_local_paths(lab: Lab, s3: S3Server, bucket: Bucket):
+def test_models_and_side_inputs_come_from_object_storage_to_local_paths(lab: Lab, cloud: Cloud):
     lab.many(1)
-    lab.workspace_url = f"{bucket.url}/workspace"
-    environment = s3_at(s3.url)
-    bucket.put("labels/deep/a.txt", b"label")
+    lab.workspace_url = f"{cloud.url}/workspace"
+    environment = cloud.environment
+    cloud.put("labels/deep/a.txt", b"label")
     (lab.root / "weights").write_text("learned")
     registered = lab.batchinfer("models", "register", "m", "weights", "--workspace", lab.workspace_url, environment=environment)
     assert registered.code == 0, registered.stderr
@@ -170,37 +196,37 @@ def test_models_and_side_inputs_come_from_s3_to_local_paths(lab: Lab, s3: S3Serv
         "import os, sys\nfrom pathlib import Path\ndef run(items):\n"
         "    return [Path(sys.argv[2], 'deep', 'a.txt').read_text() + Path(os.environ['AZUREML_MODEL_DIR'], 'weights').read_text()]\n"
     )
-    options = ("--model", "m", "--side-input", f"labels={bucket.url}/labels", "--", "--labels", "{labels}")
+    options = ("--model", "m", "--side-input", f"labels={cloud.url}/labels", "--", "--labels", "{labels}")
     lab.run(script, *options, environment=environment)
     assert lab.rows == ["labellearned"]
 
 
-def test_two_runs_of_one_job_on_s3_share_its_work_and_do_each_mini_batch_once(lab: Lab, s3: S3Server, bucket: Bucket):
-    rows = put_many(bucket, 40)
-    lab.workspace_url = f"{bucket.url}/workspace"
+def test_two_runs_of_one_job_on_object_storage_share_its_work_and_do_each_mini_batch_once(lab: Lab, cloud: Cloud):
+    rows = put_many(cloud, 40)
+    lab.workspace_url = f"{cloud.url}/workspace"
     lab.variables["SECONDS"] = "0.1"
-    options = ("--input", f"{bucket.url}/inputs", "--mini-batch-size", 1, "--processes", 1)
-    outputs = [f"{bucket.url}/one", f"{bucket.url}/two"]
-    runs = [lab.start("notes_calls.py", "--output", output, *options, environment=s3_at(s3.url)) for output in outputs]
+    options = ("--input", f"{cloud.url}/inputs", "--mini-batch-size", 1, "--processes", 1)
+    outputs = [f"{cloud.url}/one", f"{cloud.url}/two"]
+    runs = [lab.start("notes_calls.py", "--output", output, *options, environment=cloud.environment) for output in outputs]
     summaries = [run.wait().summary for run in runs]
     assert [(summary["nodes"], summary["attempts"]) for summary in summaries] == [(2, 40), (2, 40)]
-    assert bucket.get("one/parallel_run_step.txt").decode().splitlines() == rows
-    assert bucket.get("two/parallel_run_step.txt").decode().splitlines() == rows
+    assert cloud.get("one/parallel_run_step.txt").decode().splitlines() == rows
+    assert cloud.get("two/parallel_run_step.txt").decode().splitlines() == rows
     assert sorted(line.split()[0] for line in lab.calls) == [row.split(":")[0] for row in rows]
 
 
 @pytest.mark.slow
-def test_an_s3_that_does_not_answer_is_told_with_its_address(lab: Lab, bucket: Bucket):
+def test_an_object_storage_that_does_not_answer_is_told_with_its_address(lab: Lab, cloud: Cloud):
     lab.many(1)
-    ended = lab.run("names.py", "--workspace", f"{bucket.url}/workspace", environment=s3_at("http://127.0.0.1:9"))
+    ended = lab.run("names.py", "--workspace", f"{cloud.url}/workspace", environment=cloud.at(9))
     assert ended.code in (1, 2)
-    assert bucket.url in ended.stderr
+    assert cloud.url in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_bucket_that_does_not_exist_is_told_with_its_name(lab: Lab, s3: S3Server):
+def test_a_bucket_that_does_not_exist_is_told_with_its_name(lab: Lab, cloud: Cloud):
     lab.many(1)
-    ended = lab.run("names.py", "--workspace", "s3://no-such-bucket/workspace", environment=s3_at(s3.url))
+    ended = lab.run("names.py", "--workspace", cloud.url.replace(BUCKET, "no-such-bucket"), environment=cloud.environment)
     assert ended.code in (1, 2)
     assert "no-such-bucket" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -212,14 +238,53 @@ def test_a_bucket_that_does_not_exist_is_told_with_its_name(lab: Lab, s3: S3Serv
 @pytest.mark.parametrize(
     ("every", "kinds"), [(3, (Fault.ERROR, Fault.DONE_BUT_ERROR, Fault.THROTTLED, Fault.DONE_BUT_CLOSED)), (12, (Fault.STALLED,))]
 )
-def test_storage_that_fails_every_third_call_changes_no_row(lab: Lab, s3: S3Server, bucket: Bucket, every: int, kinds: tuple[Fault, ...]):
-    rows = put_many(bucket, 4)
-    lab.workspace_url = f"{bucket.url}/workspace"
-    options = ("--input", f"{bucket.url}/inputs", "--output", f"{bucket.url}/output", "--mini-batch-size", 2, "--processes", 2)
-    with faulty_proxy(s3.port, every=every, kinds=kinds, stall_seconds=0.3) as proxy:
-        summary = lab.run("counts_calls.py", *options, environment=s3_at(proxy.url)).summary
+def test_storage_that_fails_every_third_call_changes_no_row(lab: Lab, cloud: Cloud, every: int, kinds: tuple[Fault, ...]):
+    rows = put_many(cloud, 4)
+    lab.workspace_url = f"{cloud.url}/workspace"
+    options = ("--input", f"{cloud.url}/inputs", "--output", f"{cloud.url}/output", "--mini-batch-size", 2, "--processes", 2)
+    with faulty_proxy(cloud.port, every=every, kinds=kinds, stall_seconds=0.3) as proxy:
+        summary = lab.run("counts_calls.py", *options, environment=cloud.at(proxy.server_port)).summary
     assert set(proxy.faults) == set(kinds)
-    assert bucket.get("output/parallel_run_step.txt").decode().splitlines() == rows
+    assert cloud.get("output/parallel_run_step.txt").decode().splitlines() == rows
     assert (summary["attempts"], summary["items_succeeded"]) == (2, 4)
     assert sorted(lab.calls) == [row.split(":")[0] for row in rows]
-    assert json.loads(bucket.get("output/_summary.json")) == summary
+    assert json.loads(cloud.get("output/_summary.json")) == summary
+
+
+# Killed and large.
+
+
+def test_a_node_killed_while_its_workspace_is_on_object_storage_is_resumed_with_the_same_rows(lab: Lab, cloud: Cloud):
+    rows = put_many(cloud, 12)
+    lab.workspace_url = f"{cloud.url}/workspace"
+    lab.variables["SECONDS"] = "0.2"
+    options = ("--input", f"{cloud.url}/inputs", "--output", f"{cloud.url}/output", "--mini-batch-size", 1, "--processes", 2)
+    run = lab.start("notes_calls.py", *options, environment=cloud.environment)
+    wait_until(lambda: len(lab.calls) > 4, "some items are scored", 60)
+    run.send(signal.SIGKILL)
+    run.wait()
+    summary = lab.run("notes_calls.py", *options, environment=cloud.environment).summary
+    assert cloud.get("output/parallel_run_step.txt").decode().splitlines() == rows
+    assert summary["items_succeeded"] == 12
+
+
+def test_a_result_and_an_item_of_more_than_is_kept_in_memory_go_up_and_down_in_parts(lab: Lab, cloud: Cloud):
+    cloud.put("inputs/large", bytes(40 << 20))
+    script = lab.script("import os\ndef run(items):\n    return ['x' * (1 << 20)] * (os.path.getsize(items[0]) >> 20)\n")
+    lab.workspace_url = f"{cloud.url}/workspace"
+    options = ("--input", f"{cloud.url}/inputs", "--output", f"{cloud.url}/output", "--processes", 1)
+    lab.run(script, *options, environment=cloud.environment)
+    assert cloud.get("output/parallel_run_step.txt") == (b"x" * (1 << 20) + b"\n") * 40
+
+
+def test_tables_and_registered_datasets_on_object_storage_give_the_rows_of_the_same_table_on_disk(lab: Lab, cloud: Cloud):
+    table = "a,b\n" + "".join(f"{number},{number % 7}\n" for number in range(500))
+    cloud.put("tables/one.csv", table.encode())
+    cloud.put("tables/two.csv", table.encode())
+    lab.workspace_url = f"{cloud.url}/workspace"
+    told = (f"{cloud.url}/tables", "--table", "--table-option", "format=csv", "--workspace", lab.workspace_url)
+    registered = lab.batchinfer("datasets", "register", "rows", *told, environment=cloud.environment)
+    assert registered.code == 0, registered.stderr
+    script = lab.script("def run(table):\n    return [a + b for a, b in zip(table['a'], table['b'])]\n")
+    lab.run(script, "--input", "dataset:rows", "--mini-batch-size", 512, "--processes", 2, environment=cloud.environment)
+    assert lab.rows == [str(number + number % 7) for number in range(500)] * 2
