@@ -39,6 +39,9 @@ def options_of(connection: str, url: str) -> Options:
 def split_connection(url: str) -> tuple[str | None, str]:
     """The connection that a URL names, if any, and the URL without it."""
     protocol, separator, rest = url.partition("://")
+    if protocol in _AZURE and "sig=" in rest.partition("?")[2]:
+        told = url.partition("?")[0]
+        raise ConfigError(f"{told}?...: a SAS token does not belong into a URL, which is logged; put it into a connection, and name that")
     before, at, after = rest.partition("@")
     if not (separator and at) or protocol not in _PROTOCOLS or "/" in before:
         return None, url

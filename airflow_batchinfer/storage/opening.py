@@ -23,8 +23,8 @@ from airflow_batchinfer.storage.store import Store
 ATOMIC_PROTOCOLS = frozenset({"memory", "s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
 _SAME = {"s3a": "s3", "abfss": "abfs", "az": "abfs", "gcs": "gs"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "gs": "gcs", "gcs": "gcs"}
-# Unless somebody says otherwise. Items are fetched by many threads at once, and botocore keeps 10 connections, where the others keep 100.
-# Of one large file adlfs holds as many pieces of 4 MB at once as an eighth of the files that a process may open.
+# Unless somebody says otherwise. Items are fetched by many threads at once, and botocore keeps 10 connections, where the others keep 100;
+# but for the pieces of one large file adlfs would take every one of them.
 _DEFAULTS: Mapping[str, Options] = {"s3": {"config_kwargs": {"max_pool_connections": 64}}, "abfs": {"max_concurrency": 8}}
 
 

@@ -304,6 +304,12 @@ def test_what_would_make_it_somebody_else_s_credentials_is_refused_and_not_left_
         options("store", url)
 
 
+def test_a_sas_token_in_a_url_is_refused_and_not_shown():
+    with pytest.raises(ConfigError, match="a SAS token does not belong into a URL") as raised:
+        open_file_system("abfs://c/path?sv=1&sig=c2VjcmV0")
+    assert "c2VjcmV0" not in str(raised.value)
+
+
 def test_an_anonymous_connection_asks_without_credentials(connect: Connect):
     connect("aws", "aws", extra={"config_kwargs": {"signature_version": "unsigned", "retries": {"mode": "standard"}}})
     connect("google", "google_cloud_platform", extra={"is_anonymous": True, "scope": "narrow", "num_retries": 5})
@@ -346,6 +352,8 @@ def test_a_token_that_may_only_list_and_read_reads_and_is_told_what_it_may_not(c
     assert item.path == f"abfs://reader@{BUCKET}/shared/a"
     with open_file(item.path) as file:
         assert file.read() == b"seen"
+    connect("worker", "wasb", host=azure_server.url, extra={"sas_token": azure_server.token(BUCKET, "rlwd")})
+    assert open_workspace(f"abfs://worker@{BUCKET}/ws").url == f"abfs://worker@{BUCKET}/ws"
     with pytest.raises(ConfigError, match=rf"the workspace abfs://reader@{BUCKET}/ws cannot be used: .*not authorized"):
         open_workspace(f"abfs://reader@{BUCKET}/ws")
 

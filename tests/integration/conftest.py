@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.clouds import cloud, server
 from tests.integration.lab import Lab, open_lab
 from tests.integration.leftovers import MARK
+
+__all__ = ["cloud", "server"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,16 +1,12 @@
-"""Tables on S3 and in other interpreters: the rows and types are those of the same table on disk."""
+"""Tables on object storage and in other interpreters: the rows and types are those of the same table on disk."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import boto3
 import pandas as pd
 import pytest
 
 from tests.faults.proxy import Fault, faulty_proxy
-from tests.faults.s3_server import S3Server, s3_options, s3_server
+from tests.integration.clouds import Cloud
 from tests.integration.lab import Lab
 
 TELLS = """
@@ -19,13 +15,6 @@ def run(mini_batch):
     return [f"{kinds} {row!r}" for row in mini_batch.itertuples(index=False, name=None)]
 """
 WITHOUT_PYARROW = "import sys\nsys.modules['pyarrow'] = None\n" + TELLS
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        server.make_bucket("bucket")
-        yield server
 
 
 def make(path: Path) -> Path:
@@ -44,20 +33,16 @@ def make(path: Path) -> Path:
 
 @pytest.mark.services
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
-def test_a_table_on_s3_gives_the_rows_of_the_same_table_on_disk_also_where_storage_fails(lab: Lab, s3: S3Server, ending: str):
+def test_a_table_on_object_storage_gives_the_rows_of_the_same_table_on_disk_also_where_storage_fails(lab: Lab, cloud: Cloud, ending: str):
     path = make(lab.inputs / f"table.{ending}")
     options = (lab.script(TELLS), "--table", "--mini-batch-size", "8KB", "--processes", 2)
     here = lab.run(*options, "--input", path).summary
     rows = lab.rows
     assert (len(rows), here["mini_batches"] > 3) == (3000, not ending.endswith(".gz"))
-    key = f"{uuid4().hex}/table.{ending}"
-    client = boto3.client("s3", endpoint_url=s3.url, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
-    client.put_object(Bucket="bucket", Key=key, Body=path.read_bytes())
-    client.close()
+    cloud.put(f"table.{ending}", path.read_bytes())
     every = 3 if ending.endswith(".gz") else 7  # a packed file is asked for as a whole
-    with faulty_proxy(s3.port, every=every, kinds=(Fault.ERROR, Fault.THROTTLED), stall_seconds=0.1) as proxy:
-        environment = {"FSSPEC_S3": json.dumps(s3_options(proxy.url, timeout_seconds=20, botocore_retries=2))}
-        there = lab.run(*options, "--input", f"s3://bucket/{key}", environment=environment).summary
+    with faulty_proxy(cloud.port, every=every, kinds=(Fault.ERROR, Fault.THROTTLED), stall_seconds=0.1) as proxy:
+        there = lab.run(*options, "--input", f"{cloud.url}/table.{ending}", environment=cloud.at(proxy.server_port)).summary
         assert proxy.faults
     assert (there["mini_batches"], there["items"]) == (here["mini_batches"], here["items"])
     assert lab.rows == rows
