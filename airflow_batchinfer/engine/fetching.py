@@ -9,8 +9,8 @@ import json
 import os
 import re
 import shutil
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -156,9 +156,9 @@ class Fetcher:
                 if number not in order.refused:
                     order.coming[number] = submit(bring_slice, piece, kind, place / str(number), self._row_groups)
         else:
-            for number, item in enumerate(planned.items):
-                if number not in order.refused and not is_local(item.path):
-                    order.coming[number] = submit(_bring, item, place / str(number) / safe_name(item.path))
+            items = {number: item for number, item in enumerate(planned.items) if number not in order.refused and not is_local(item.path)}
+            for (number, item), target in zip(items.items(), targets(place, [item.path for item in items.values()]), strict=True):
+                order.coming[number] = submit(_bring, item, target)
         order.left = len(order.coming)
         if not order.left:
             self._come.append(order)
@@ -172,6 +172,15 @@ class Fetcher:
                 return
         self._come.append(order)
         self._wake()
+
+
+def targets(place: Path, urls: Sequence[str]) -> Iterator[Path]:
+    """Where the items of a mini-batch go. Items of one folder share a folder, since making one takes longer than writing a small file."""
+    times: Counter[Path] = Counter()
+    for url in urls:
+        name = safe_name(url)
+        yield place / str(times[name]) / name
+        times[name] += 1
 
 
 def safe_name(url: str) -> Path:

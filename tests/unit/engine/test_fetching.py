@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
 from airflow_batchinfer.engine.disk_budget import DiskBudget
-from airflow_batchinfer.engine.fetching import Fetched, Fetcher
+from airflow_batchinfer.engine.fetching import Fetched, Fetcher, targets
 from airflow_batchinfer.planning.lines import line_of_files
 from airflow_batchinfer.tables.slices import Slice
 
@@ -140,3 +140,18 @@ def test_a_slice_larger_than_the_budget_reaches_the_worker_as_one_that_cannot_be
     (fetched,) = fetcher.ready()
     fetcher.close()
     assert json.loads(fetched.line)["slices"][0][-1].startswith("cannot be read: it has 101 bytes")
+
+
+def test_items_of_one_folder_share_one_here_and_those_of_one_name_do_not_meet():
+    urls = ["s3://b/x/a/1.jpg", "s3://b/x/a/2.jpg", "s3://b/y/a/1.jpg", "s3://b/x/c/1.jpg", "s3://b/z/a/1.jpg"]
+    assert [str(target) for target in targets(Path("p"), urls)] == [
+        "p/0/a/1.jpg",
+        "p/0/a/2.jpg",
+        "p/1/a/1.jpg",
+        "p/0/c/1.jpg",
+        "p/2/a/1.jpg",
+    ]
+
+
+def test_a_file_and_a_folder_of_one_name_do_not_meet():
+    assert [str(target) for target in targets(Path("p"), ["s3://b/a", "s3://b/b/a/x"])] == ["p/0/b/a", "p/0/a/x"]
