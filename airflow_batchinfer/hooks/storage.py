@@ -4,6 +4,7 @@ What the connection's extra holds goes to the file system as it is, except for w
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -70,6 +71,10 @@ def _s3(connection: Connection) -> Options:
 
 
 def _azure(connection: Connection) -> Options:
+    requests = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+    if requests.level == logging.NOTSET:
+        # Azure's library tells every request in some thirty lines, at a level that Airflow shows: a task's log would hold nothing else.
+        requests.setLevel(logging.WARNING)
     extra = _understood(connection, ("managed_identity_client_id", "workload_identity_tenant_id", "shared_access_key"))
     tenant = extra.pop("tenant_id", None) or extra.pop("tenant", None)
     # With a tenant, login and password are an application's; without one, the storage account's.

@@ -1,6 +1,7 @@
 """What Airflow's connections mean to us: which workspace, and how a storage is opened."""
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,19 @@ def test_an_azure_connection_of_an_application_names_tenant_client_and_account(c
     connect("adls", "adls", login="client", password=SECRET, extra={"tenant": "tenant", "account_name": "account"})
     assert options("wasb", "abfs://c") == expected
     assert options("adls", "abfs://c") == {name: value for name, value in expected.items() if name != "account_host"}
+
+
+def test_azure_s_library_does_not_tell_every_request_in_the_log_unless_somebody_wants_that(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
+    requests = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+    monkeypatch.setattr(requests, "level", logging.NOTSET)
+    connect("store", "wasb", login="account", password=SECRET)
+    options("store", "abfs://c")
+    assert requests.level == logging.WARNING
+    monkeypatch.setattr(requests, "level", logging.DEBUG)
+    options("store", "abfs://c")
+    assert requests.level == logging.DEBUG
 
 
 def test_an_azure_connection_string_goes_as_it_is(connect: Connect):

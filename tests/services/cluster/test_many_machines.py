@@ -1,0 +1,81 @@
+"""The same DAG on the cluster of docker-compose.yaml, while its machines die and come back."""
+
+import pytest
+
+from tests.services.cluster.conftest import DAG, EXPECTED, GPU_WORKERS, STEP, Digits
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def one_slot(digits: Digits):
+    slots = digits.rest.pools()["gpu_pool"]["slots"]
+    digits.rest.set_pool("gpu_pool", 1)
+    yield
+    digits.rest.set_pool("gpu_pool", slots)
+
+
+@pytest.fixture(autouse=True)
+def enough_slots(digits: Digits):
+    digits.rest.set_pool("gpu_pool", 4)
+
+
+def hosts(digits: Digits, run: str) -> dict[str, set[str]]:
+    tasks = digits.rest.task_instances(DAG, run)
+    return {name: {task["hostname"] for task in tasks if task["task_id"] == name} for name in {task["task_id"] for task in tasks}}
+
+
+def test_the_nodes_run_on_the_gpu_workers_only_and_everything_else_on_none_of_them(digits: Digits):
+    run = digits.start()
+    digits.wait_for_success(run)
+    assert digits.result(run) == EXPECTED
+    assert hosts(digits, run) == {
+        "register_model": {"worker"},
+        f"{STEP}.plan": {"worker"},
+        f"{STEP}.run": set(GPU_WORKERS),
+        f"{STEP}.merge": {"worker"},
+    }
+
+
+def test_a_gpu_worker_that_is_killed_in_the_middle_changes_no_byte(digits: Digits):
+    lost, kept = GPU_WORKERS
+    run = digits.start(seconds=0.2)
+    digits.wait_for_the_middle(run)
+    assert lost in {node["hostname"] for node in digits.nodes(run) if node["state"] == "running"}
+    digits.cluster.machines[lost].kill()
+    digits.wait_for_success(run)
+    assert digits.result(run) == EXPECTED
+    assert {node["hostname"] for node in digits.nodes(run)} == {kept}
+    assert {node["try_number"] for node in digits.nodes(run)} == {1, 2}
+    digits.cluster.start(lost)
+
+
+def test_an_api_server_that_is_killed_and_restarted_in_the_middle_changes_no_byte(digits: Digits):
+    run = digits.start(seconds=0.2)
+    digits.wait_for_the_middle(run)
+    digits.cluster.restart("api-server")
+    digits.cluster.wait_until_healthy("api-server")
+    digits.wait_for_success(run)
+    assert digits.result(run) == EXPECTED
+
+
+def test_a_database_that_is_killed_and_restarted_in_the_middle_changes_no_byte(digits: Digits):
+    run = digits.start(seconds=0.2)
+    digits.wait_for_the_middle(run)
+    digits.cluster.restart("postgres")
+    digits.wait_for_success(run)
+    assert digits.result(run) == EXPECTED
+
+
+def test_eight_nodes_in_a_pool_of_one_slot_give_the_same_bytes(digits: Digits, one_slot):
+    run = digits.start(node_count=8, seconds=0)
+    digits.wait_for_success(run)
+    assert digits.result(run) == EXPECTED
+    assert len(digits.nodes(run)) == 8
+
+
+def test_every_health_check_of_the_file_finds_its_service_healthy(digits: Digits):
+    checked = [name for name, machine in digits.cluster.machines.items() if machine.service.health_command]
+    assert len(checked) == len(digits.cluster.machines) - 1  # airflow-init has ended
+    for name in checked:
+        digits.cluster.wait_until_healthy(name)
