@@ -16,7 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -110,6 +110,12 @@ class Machine:
             stdin=subprocess.DEVNULL,
         )
 
+    def processes(self) -> list[int]:
+        """All of its processes, as they are numbered outside."""
+        (first,) = children(self.pid)
+        namespace = _namespace(first)
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _namespace(pid) == namespace]
+
     def log(self) -> str:
         """What its program printed."""
         with contextlib.suppress(FileNotFoundError):
@@ -129,26 +135,28 @@ class Cluster:
     :param environment: what differs from the file for every service.
     :param of_a_service: and what for one.
     :param mounted: what lies where the file mounts a folder of the checkout.
+    :param only: the services to start; all, unless given.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        replicas: Mapping[str, int],
-        environment: Mapping[str, str],
-        of_a_service: Mapping[str, Mapping[str, str]],
-        mounted: Mapping[str, Path],
+        replicas: Mapping[str, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        of_a_service: Mapping[str, Mapping[str, str]] | None = None,
+        mounted: Mapping[str, Path] | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self._folder = folder
-        self._mounted = mounted
+        self._mounted = mounted or {}
         self.machines: dict[str, Machine] = {}
         for service in read().values():
-            count = replicas.get(service.name, 1)
+            count = (replicas or {}).get(service.name, 1) if only is None or service.name in only else 0
             for number in range(1, count + 1):
                 name = service.name if count == 1 else f"{service.name}-{number}"
                 machine = self.machines[name] = Machine(name, service, len(self.machines) + 1, folder / "disks")
-                machine.environment |= {**environment, **of_a_service.get(service.name, {})}
+                machine.environment |= {**(environment or {}), **(of_a_service or {}).get(service.name, {})}
         self._switch: subprocess.Popen[str] | None = None
         self._published: dict[tuple[str, int], int] = {}
         self._cables = 0
@@ -268,14 +276,22 @@ def check_this_machine() -> None:
     faults = [f"there is no {program} on PATH" for program in PROGRAMS if not shutil.which(program, path=_programs())]
     faults += [] if _postgres() else ["there is no PostgreSQL in /usr/lib/postgresql"]
     faults += [] if AZURITE.exists() else [f"there is no {AZURITE}"]
+    if faults:
+        raise RuntimeError(f"No cluster can be started here: {'; '.join(faults)}. make test-services installs what is missing")
     tried = subprocess.run(
         ["unshare", *NAMESPACES, "ip", "link", "add", "port", "type", "veth"], capture_output=True, text=True, check=False
     )
     if tried.returncode:
-        reason = f"network and process namespaces cannot be made ({tried.stderr.strip()})"
-        faults.append(f"{reason}: run as root, in a container with --privileged")
-    if faults:
-        raise RuntimeError(f"No cluster can be started here: {'; '.join(faults)}. make test-services installs what is missing")
+        raise RuntimeError(
+            f"No cluster can be started here, since namespaces cannot be made ({tried.stderr.strip()}): run the tests as root, "
+            "in a container with --privileged"
+        )
+
+
+def _namespace(pid: int) -> str | None:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    return None
 
 
 def _postgres() -> list[Path]:

@@ -1,5 +1,7 @@
 """The same DAG on the cluster of docker-compose.yaml, while its machines die and come back."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.services.cluster.conftest import DAG, EXPECTED, GPU_WORKERS, STEP, Digits
@@ -65,6 +67,7 @@ def test_a_database_that_is_killed_and_restarted_in_the_middle_changes_no_byte(d
     digits.cluster.restart("postgres")
     digits.wait_for_success(run)
     assert digits.result(run) == EXPECTED
+    assert {node["try_number"] for node in digits.nodes(run)} == {1}
 
 
 def test_eight_nodes_in_a_pool_of_one_slot_give_the_same_bytes(digits: Digits, one_slot):
@@ -75,7 +78,19 @@ def test_eight_nodes_in_a_pool_of_one_slot_give_the_same_bytes(digits: Digits, o
 
 
 def test_every_health_check_of_the_file_finds_its_service_healthy(digits: Digits):
-    checked = [name for name, machine in digits.cluster.machines.items() if machine.service.health_command]
-    assert len(checked) == len(digits.cluster.machines) - 1  # airflow-init has ended
-    for name in checked:
-        digits.cluster.wait_until_healthy(name)
+    one_of_each = {machine.service.name: machine for machine in digits.cluster.machines.values() if machine.service.health_command}
+    assert len(one_of_each) == 9  # airflow-init has ended
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(digits.cluster.wait_until_healthy, [machine.name for machine in one_of_each.values()]))
+
+
+def test_a_machine_has_its_own_name_disk_and_processes_and_shares_the_network(digits: Digits):
+    machine = digits.cluster.machines["worker-gpu-2"]
+    assert machine.run(["hostname"]).stdout == "worker-gpu-2\n"
+    assert machine.run(["ls", str(machine.disk.parent)]).stdout == ""
+    programs = machine.run(["cat", *(f"/proc/{pid}/cmdline" for pid in range(1, 3))]).stdout
+    assert "machine.py" in programs
+    assert "celery" in machine.run(["ps", "ax"]).stdout
+    assert "scheduler" not in machine.run(["ps", "ax"]).stdout
+    assert machine.run(["redis-cli", "-h", "redis", "ping"]).stdout == "PONG\n"
+    assert {card.split()[1] for card in machine.run(["ip", "-oneline", "-family", "inet", "address"]).stdout.splitlines()} == {"lo", "eth0"}
