@@ -39,7 +39,7 @@ class Digits:
         return self.rest.trigger(DAG, params)
 
     def wait_for_the_middle(self, run: str) -> None:
-        """Wait until some of a run's rows are kept, and more are to come."""
+        """Wait until some of a run's rows are kept; more are to come."""
         self.cluster.wait_until(lambda: self.segments(run), f"the first rows of {run} are kept", 90)
         assert self.rest.run(DAG, run)["state"] == "running"
 
@@ -52,7 +52,7 @@ class Digits:
         job = json.loads(self.storage.cat_file(pin))["job"]
         return self.storage.find(f"{WORKSPACE}/{JobFolder(job).root}/segments")
 
-    def wait_for_success(self, run: str, seconds: float = 120) -> None:
+    def wait_for_success(self, run: str, seconds: float = 180) -> None:
         try:
             self.rest.wait_for(DAG, run, seconds=seconds)
         except (AssertionError, TimeoutError) as error:

@@ -27,6 +27,10 @@ def hosts(digits: Digits, run: str) -> dict[str, set[str]]:
     return {name: {task["hostname"] for task in tasks if task["task_id"] == name} for name in {task["task_id"] for task in tasks}}
 
 
+def at_work(digits: Digits, run: str) -> set[str]:
+    return {node["hostname"] for node in digits.nodes(run) if node["state"] == "running"}
+
+
 def test_the_nodes_run_on_the_gpu_workers_only_and_everything_else_on_none_of_them(digits: Digits):
     run = digits.start()
     digits.wait_for_success(run)
@@ -43,7 +47,7 @@ def test_a_gpu_worker_that_is_killed_in_the_middle_changes_no_byte(digits: Digit
     lost, kept = GPU_WORKERS
     run = digits.start(seconds=0.2)
     digits.wait_for_the_middle(run)
-    assert lost in {node["hostname"] for node in digits.nodes(run) if node["state"] == "running"}
+    digits.cluster.wait_until(lambda: at_work(digits, run) == {lost, kept}, "both workers are at work")
     digits.cluster.machines[lost].kill()
     digits.wait_for_success(run)
     assert digits.result(run) == EXPECTED
@@ -68,6 +72,14 @@ def test_a_database_that_is_killed_and_restarted_in_the_middle_changes_no_byte(d
     digits.wait_for_success(run)
     assert digits.result(run) == EXPECTED
     assert {node["try_number"] for node in digits.nodes(run)} == {1}
+
+
+def test_a_queue_that_is_killed_and_restarted_in_the_middle_changes_no_byte(digits: Digits):
+    run = digits.start(seconds=0.2)
+    digits.wait_for_the_middle(run)
+    digits.cluster.restart("redis")
+    digits.wait_for_success(run)
+    assert digits.result(run) == EXPECTED
 
 
 def test_eight_nodes_in_a_pool_of_one_slot_give_the_same_bytes(digits: Digits, one_slot):
