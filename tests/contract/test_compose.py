@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -15,6 +17,7 @@ from airflow.providers.celery.get_provider_info import get_provider_info
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
 
+from airflow_batchinfer.environments.gpus import lock_gpus
 from tests.faults.azurite import KEY
 from tests.services.cluster.compose import FILE, Service, read
 from tests.services.cluster.images import command_of, environment_of
@@ -96,6 +99,15 @@ def test_only_the_gpu_workers_reserve_gpus_and_serve_the_queue_and_the_pool_that
     }
     assert SERVICES["worker-gpu"].command[-2:] == ["--queues", queue]
     assert f"airflow pools set {pool} " in SERVICES["airflow-init"].command[-1]
+
+
+def test_the_gpu_workers_of_one_machine_share_the_folder_with_the_locks_of_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    [lock] = lock_gpus(["0"], 1)
+    lock.release()
+    [folder] = os.listdir(tmp_path)
+    assert ("gpu-locks", f"/tmp/{folder}") in SERVICES["worker-gpu"].volumes
+    assert f"mkdir --mode 1777 /tmp/{folder}\n" in (ROOT / "docker" / "Dockerfile").read_text()
 
 
 # Every setting is one that Airflow knows.

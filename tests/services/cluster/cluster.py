@@ -92,7 +92,7 @@ class Machine:
     def wait_for_its_end(self) -> None:
         """Wait for the end of a program that is run once."""
         process, self._process = self._process, None
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         if process.returncode:
             raise RuntimeError(f"{self.name} ended with exit code {process.returncode}:\n{self.log()}")
 
@@ -243,7 +243,7 @@ class Cluster:
                 elif user := image_of(machine.service).user:
                     shutil.chown(place, user, user)
             for name in ("home", "tmp"):
-                (machine.disk / name).mkdir()
+                (machine.disk / name).mkdir(exist_ok=True)
                 (machine.disk / name).chmod(0o1777)
 
     def _start_switch(self) -> None:

@@ -82,7 +82,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Digits]:
         fill(storage)
         cluster.wait_until_healthy("api-server", 120)
         with Rest(f"http://127.0.0.1:{cluster.port('api-server', 8080)}", "admin", "admin") as rest:
-            cluster.wait_until(lambda: DAG in [dag["dag_id"] for dag in rest.dags()], f"{DAG} is read")
+            cluster.wait_until(lambda: DAG in [dag["dag_id"] for dag in rest.dags()], f"{DAG} is read", 120)
             rest.unpause(DAG)
             yield Digits(cluster, rest, storage)
 

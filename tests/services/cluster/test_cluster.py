@@ -51,6 +51,18 @@ def test_when_the_launcher_is_killed_or_ends_nothing_is_left(tmp_path: Path, end
     assert Path("/proc/mounts").read_text() == mounts
 
 
+def test_a_program_that_ends_is_started_again_as_the_file_says_with_what_it_had_stored(tmp_path: Path):
+    with cluster.Cluster(tmp_path, only=["redis"]) as one:
+        redis = one.machines["redis"]
+        one.wait_until_healthy("redis")
+        assert redis.run(["redis-cli", "set", "kept", "yes"]).stdout == "OK\n"
+        for ended in (lambda: redis.run(["redis-cli", "shutdown"]), lambda: one.restart("redis")):
+            before = redis.log().count("Ready to accept connections")
+            ended()
+            one.wait_until(lambda before=before: redis.log().count("Ready to accept connections") > before, "Redis is there again")
+            assert redis.run(["redis-cli", "get", "kept"]).stdout == "yes\n"
+
+
 def test_where_no_cluster_can_be_started_one_error_says_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(cluster, "PROGRAMS", ("ip", "no-such-program", "nor-this"))
     monkeypatch.setattr(cluster, "AZURITE", tmp_path / "azurite")
