@@ -25,7 +25,6 @@ from tests.faults.azurite import PROGRAM as AZURITE
 from tests.integration.leftovers import children, wait_for_the_end, wait_until
 from tests.services.cluster.compose import Service, read
 from tests.services.cluster.images import command_of, environment_of, image_of
-from tests.services.cluster.machine import DISK
 
 Found = TypeVar("Found")
 HERE = Path(__file__).parent
@@ -99,7 +98,7 @@ class Machine:
     def run(self, command: Sequence[str], seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command on it, as `docker compose exec` does."""
         (first,) = children(self.pid)
-        inside = ["nsenter", "--target", str(first), "--net", "--uts", "--ipc", "--mount", "--pid", f"--wdns={DISK}"]
+        inside = ["nsenter", "--target", str(first), "--net", "--uts", "--ipc", "--mount", "--pid"]
         return subprocess.run(
             [*inside, *command],
             env=self.environment,
