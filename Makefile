@@ -5,10 +5,12 @@ PYTHONS := python3.12 python3.13 python3.11 python3 python
 BIN := .venv/bin
 AZURITE := build/azurite
 AZURITE_VERSION := 3.37.0
+# What the tests start, and the package of Debian and Ubuntu that brings it.
+PROGRAMS := chromium=chromium redis-server=redis-server ip=iproute2 nsenter=util-linux npm=npm
 SYNCED := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-services demo up bench clean
+.PHONY: help setup check test test-services system-packages demo up bench clean
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -45,21 +47,27 @@ check: $(SYNCED)  ## lint, format, types, layers
 test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machine's, and no system packages
 	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services" tests
 
-test-services: $(SYNCED) $(AZURITE)/.installed-$(AZURITE_VERSION)  ## the tests in a real Airflow and on object storage, which they start, and in a browser, which is installed when it is missing
-	@if ! command -v chromium >/dev/null; then \
-	  root=; [ "$$(id -u)" -eq 0 ] || root="sudo -n"; \
-	  if ! { command -v apt-get && $$root true; } >/dev/null 2>&1; then \
-	    echo "There is no chromium, and installing it takes apt-get and root, or sudo without a password: put chromium on PATH" >&2; exit 1; \
-	  fi; \
-	  echo "Installing chromium"; \
-	  $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
-	fi
+test-services: $(SYNCED) system-packages $(AZURITE)  ## the tests in a real Airflow, on a cluster of them, on object storage and in a browser, all of which they start; what is missing is installed
 	$(BIN)/pytest -q -m services tests
 
-$(AZURITE): $(AZURITE)/.installed-$(AZURITE_VERSION)  # Azure's storage on this machine, from npm
+# PostgreSQL's programs are on no PATH. They are looked for one by one, since who has them need not have them from a package.
+system-packages:
+	@packages=; \
+	for program in $(PROGRAMS); do command -v $${program%=*} >/dev/null || packages="$$packages $${program#*=}"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages="$$packages postgresql"; \
+	if [ -n "$$packages" ]; then \
+	  root=; [ "$$(id -u)" -eq 0 ] || root="sudo -n"; \
+	  if ! { command -v apt-get && $$root true; } >/dev/null 2>&1; then \
+	    echo "These are missing, and installing them takes apt-get and root, or sudo without a password:$$packages" >&2; exit 1; \
+	  fi; \
+	  echo "Installing$$packages"; \
+	  $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null; \
+	fi
 
-$(AZURITE)/.installed-$(AZURITE_VERSION):
-	@command -v npm >/dev/null || { echo "There is no npm, which brings Azurite: install Node.js 20 or newer (on Debian and Ubuntu the package is npm)" >&2; exit 1; }
+# Azure's storage on this machine.
+$(AZURITE): $(AZURITE)/.installed-$(AZURITE_VERSION)
+
+$(AZURITE)/.installed-$(AZURITE_VERSION): | system-packages
 	@echo "Installing Azurite $(AZURITE_VERSION) into $(AZURITE)"
 	@npm install --prefix $(AZURITE) --no-save --no-audit --no-fund --loglevel error azurite@$(AZURITE_VERSION)
 	@touch $@

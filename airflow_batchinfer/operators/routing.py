@@ -28,7 +28,7 @@ TO_ALL = frozenset(
     }
 )
 TO_PLAN = frozenset({"trigger_rule", "depends_on_past"})
-TO_RUN = frozenset({"pool", "pool_slots", "queue", "executor", "execution_timeout", "max_active_tis_per_dagrun"})
+TO_RUN = frozenset({"pool", "pool_slots", "queue", "executor", "executor_config", "execution_timeout", "max_active_tis_per_dagrun"})
 TO_MERGE = frozenset({"outlets"})
 DEFAULT_RETRIES = 2
 

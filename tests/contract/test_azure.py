@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -211,3 +212,13 @@ def test_what_storage_says_of_a_failure_is_told_without_its_ids(azure_server: Az
 def test_a_workspace_on_azure_passes_the_probe_and_keeps_no_trace_of_it(url: str, raw: ContainerClient):
     probe(Workspace.at(url).store)
     assert list(raw.list_blobs(name_starts_with=inside(url))) == []
+
+
+@pytest.mark.parametrize(("own", "after"), [(logging.NOTSET, logging.WARNING), (logging.DEBUG, logging.DEBUG)])
+def test_azure_s_library_does_not_tell_every_request_in_the_log_unless_somebody_wants_that(
+    url: str, monkeypatch: pytest.MonkeyPatch, own: int, after: int
+):
+    requests = logging.getLogger("azure")
+    monkeypatch.setattr(requests, "level", own)
+    open_file_system(url)
+    assert requests.level == after

@@ -1,5 +1,7 @@
 """What Airflow makes of a step when it reads a DAG file: the three tasks, what each of them gets, and every fault at once."""
 
+import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,10 +10,14 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset, TaskGroup, XComArg, task, task_group
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import DuplicateTaskIdFound
+from airflow.serialization.serialized_objects import DagSerialization
+from kubernetes.client import models as k8s
 
 from airflow_batchinfer import ComputeTarget
 from airflow_batchinfer.errors import ConfigError
 from tests.contract.dag_desk import DESIGN, Desk, register, three
+
+HOWTO = Path(__file__).parents[2] / "docs" / "howto"
 
 
 @pytest.fixture
@@ -171,6 +177,25 @@ def test_arguments_of_the_nodes_alone_reach_the_nodes_alone(desk: Desk):
     )
     for each in (plan, merge):
         assert (each.execution_timeout, each.max_active_tis_per_dagrun, each.pool, each.pool_slots) == (None, None, "default_pool", 1)
+
+
+def test_what_an_executor_is_told_of_a_task_reaches_the_nodes_alone_and_is_there_when_the_scheduler_reads_the_dag(desk: Desk):
+    gpu = k8s.V1ResourceRequirements(limits={"nvidia.com/gpu": "1"})
+    pod = k8s.V1Pod(spec=k8s.V1PodSpec(containers=[k8s.V1Container(name="base", resources=gpu)]))
+    with desk.dag() as dag:
+        desk.step(executor_config={"pod_override": pod})
+    read = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert [read.get_task(task.task_id).executor_config for task in three(dag)] == [{}, {"pod_override": pod}, {}]
+
+
+def test_the_dag_of_the_howto_for_kubernetes_asks_for_a_gpu_for_each_node_and_for_nothing_else(desk: Desk):
+    [text] = re.findall(r"^```python\n(.*?)^```", (HOWTO / "run-on-kubernetes.md").read_text(), re.MULTILINE | re.DOTALL)
+    bag = DagBag(desk.write(text))
+    assert bag.import_errors == {}
+    plan, run, merge = three(bag.dags["mnist_on_kubernetes"])
+    [container] = run.executor_config["pod_override"].spec.containers
+    assert (container.name, container.resources.limits["nvidia.com/gpu"], run.pool) == ("base", "1", "gpu_pool")
+    assert (plan.executor_config, merge.executor_config) == ({}, {})
 
 
 def test_callbacks_and_retries_reach_all_three(desk: Desk):

@@ -41,8 +41,7 @@ class Azurite:
     @property
     def connection_string(self) -> str:
         """The only way to tell adlfs of an endpoint without TLS."""
-        where = f"DefaultEndpointsProtocol=http;BlobEndpoint={self.url};"
-        return f"{where}AccountName={self.account};AccountKey={self.key};"
+        return f"DefaultEndpointsProtocol=http;BlobEndpoint={self.url};AccountName={self.account};AccountKey={self.key};"
 
     def at(self, port: int) -> "Azurite":
         """The same, reached by another port."""

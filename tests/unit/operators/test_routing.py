@@ -9,7 +9,7 @@ PLAN, RUN, MERGE = range(3)
 # Where the design says that each argument goes.
 TO_ALL = """retries retry_delay retry_policy retry_exponential_backoff max_retry_delay on_execute_callback on_failure_callback
 on_retry_callback on_skipped_callback on_success_callback owner priority_weight weight_rule"""
-TO_RUN = "pool pool_slots queue executor execution_timeout max_active_tis_per_dagrun"
+TO_RUN = "pool pool_slots queue executor executor_config execution_timeout max_active_tis_per_dagrun"
 DESIGN = {
     **{name: {PLAN, RUN, MERGE} for name in TO_ALL.split()},
     **{name: {PLAN} for name in ("trigger_rule", "depends_on_past")},
