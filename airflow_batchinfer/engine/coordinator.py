@@ -95,7 +95,6 @@ class Coordinator:
         self._todo: deque[int] = deque()
         self._stock: deque[Pending] = deque()
         self._run_seconds = 1.0
-        self._knows_speed = False
         self._fetches = False
         self._asked_for_claim = False
         self._dry = False
@@ -178,11 +177,12 @@ class Coordinator:
 
     def _hand_out(self, supervisor: Supervisor, fetcher: Fetcher, processes: int) -> None:
         for fetched in fetcher.ready():
-            if pending := self._pending.get(fetched.mini_batch):
+            pending = self._pending.get(fetched.mini_batch)
+            if pending is None:
+                fetcher.discard(fetched.mini_batch)
+            elif pending.fetched is None:  # else its block was lost and claimed again meanwhile, and it has come twice
                 pending.fetched = fetched
                 self._stock.append(pending)
-            else:
-                fetcher.discard(fetched.mini_batch)
         if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
             return  # storage is slower than the scripts; what they make must not pile up here
         self._stock_up(fetcher, processes)
@@ -290,6 +290,7 @@ class Coordinator:
             self._stock.appendleft(pending)
         else:
             fetcher.discard(pending.mini_batch)
+            pending.fetched = None
             self._todo.appendleft(pending.mini_batch)
 
     def _settle(self, settled: Settled, fetcher: Fetcher) -> None:
@@ -310,8 +311,7 @@ class Coordinator:
         """How long a mini-batch takes, about: from when it was given, which says too much while some wait at the worker."""
         if not pending.is_isolating:
             seconds = (self._clock() - pending.given_at) / self._depth()
-            self._run_seconds += (0.2 if self._knows_speed else 1) * (seconds - self._run_seconds)
-            self._knows_speed = True
+            self._run_seconds += 0.2 * (seconds - self._run_seconds)
 
     def _commit_what_is_due(self) -> None:
         now = self._clock()
