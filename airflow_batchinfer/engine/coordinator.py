@@ -42,6 +42,7 @@ TICK_SECONDS = 0.25
 AHEAD_SECONDS = 0.05
 CLAIM_SECONDS = 1.0
 FETCH_SECONDS = 2.0
+MOST_FETCHED = 100
 MOST_AHEAD = 16
 REST_SHARE = 0.2
 MENTIONS = 2
@@ -178,11 +179,11 @@ class Coordinator:
     def _hand_out(self, supervisor: Supervisor, fetcher: Fetcher, processes: int) -> None:
         for fetched in fetcher.ready():
             pending = self._pending.get(fetched.mini_batch)
-            if pending is None:
-                fetcher.discard(fetched.mini_batch)
-            elif pending.fetched is None:  # else its block was lost and claimed again meanwhile, and it has come twice
+            if pending and not pending.fetched:
                 pending.fetched = fetched
                 self._stock.append(pending)
+            else:  # its block was lost, or that and claimed again, and it has come twice
+                fetcher.discard(fetched)
         if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
             return  # storage is slower than the scripts; what they make must not pile up here
         self._stock_up(fetcher, processes)
@@ -196,18 +197,18 @@ class Coordinator:
         """Let mini-batches come to this machine before they are wanted, as far as there is room for them."""
         while self._todo and len(self._stock) + fetcher.on_their_way < processes * self._ahead():
             pending = self._pending.get(self._todo[0])
-            if pending and fetcher.is_needed(pending.line):
+            if pending and not pending.fetched and fetcher.is_needed(pending.line):
                 self._fetches = True
                 if not fetcher.fetch(pending.mini_batch, pending.line):
                     return
-            elif pending:
+            elif pending and not pending.fetched:
                 pending.fetched = Fetched(pending.mini_batch, pending.line)
                 self._stock.append(pending)
-            self._todo.popleft()  # without a pending one it came twice: an answer of an earlier claim of its block was as good
+            self._todo.popleft()  # else it came twice: an answer, or a fetch, of an earlier claim of its block was as good
 
     def _ahead(self) -> int:
         """How many mini-batches for each worker are on this machine before they are wanted: what is fetched takes its time."""
-        return max(2 * self._depth(), int(FETCH_SECONDS / self._run_seconds) if self._fetches else 0)
+        return max(2 * self._depth(), min(MOST_FETCHED, int(FETCH_SECONDS / self._run_seconds)) if self._fetches else 0)
 
     def _depth(self) -> int:
         """How many mini-batches a worker is given at once: as many as hide the way to it and back, one if they are slow."""
@@ -289,8 +290,7 @@ class Coordinator:
         if pending.is_isolating:
             self._stock.appendleft(pending)
         else:
-            fetcher.discard(pending.mini_batch)
-            pending.fetched = None
+            self._discard(pending, fetcher)
             self._todo.appendleft(pending.mini_batch)
 
     def _settle(self, settled: Settled, fetcher: Fetcher) -> None:
@@ -303,9 +303,13 @@ class Coordinator:
         self._forget(settled.mini_batch, fetcher)
 
     def _forget(self, mini_batch: int, fetcher: Fetcher) -> None:
-        pending = self._pending.pop(mini_batch, None)
-        if pending and pending.fetched:  # else it is still on its way
-            fetcher.discard(mini_batch)
+        if pending := self._pending.pop(mini_batch, None):
+            self._discard(pending, fetcher)
+
+    def _discard(self, pending: Pending, fetcher: Fetcher) -> None:
+        if pending.fetched:  # else it is still on its way
+            fetcher.discard(pending.fetched)
+            pending.fetched = None
 
     def _learn_speed(self, pending: Pending) -> None:
         """How long a mini-batch takes, about: from when it was given, which says too much while some wait at the worker."""
@@ -368,7 +372,8 @@ class Coordinator:
             self._forget(number, fetcher)
 
     def _watch(self, supervisor: Supervisor, fetcher: Fetcher) -> None:
-        if supervisor.is_occupied or self._todo or self._stock or fetcher.on_their_way:
+        # What is being fetched takes as long as it takes: the storage's own timeouts end what is stuck.
+        if supervisor.is_occupied or self._stock or (self._todo and not fetcher.on_their_way):
             self._patience.waiting(self._clock())
         else:
             self._patience.resting()

@@ -10,20 +10,20 @@ import os
 import re
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from tempfile import mkdtemp
+from threading import Event, Lock
 from typing import Any
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
-from airflow_batchinfer.engine.disk_budget import DiskBudget
+from airflow_batchinfer.engine.disk_budget import DiskBudget, TooLarge, disk_explained
 from airflow_batchinfer.engine.fetching_slices import bring_slice, bytes_on_disk, lost_slice
 from airflow_batchinfer.engine.row_groups import RowGroups
-from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.planning.lines import Planned, line_of_slices, read_line
 from airflow_batchinfer.storage import insist, is_local, open_file_system
 from airflow_batchinfer.tables.slices import Slice
@@ -45,18 +45,19 @@ class Fetched:
     mini_batch: int
     line: bytes
     lost: tuple[Lost, ...] = ()
+    order: int | None = None
 
 
 @dataclass
 class _Order:
     """A mini-batch to be fetched: what it takes of the disk, and what becomes of each item or slice."""
 
+    number: int
     mini_batch: int
     planned: Planned
     size_bytes: int
     files: int
     refused: dict[int, str]
-    place: Path | None = None
     coming: dict[int, Future[Cell | Lost]] = field(default_factory=dict)
     left: int = 0
 
@@ -65,11 +66,12 @@ class _Order:
         planned = self.planned
         if planned.table is not None:
             slices = [self._slice(number, piece) for number, piece in enumerate(planned.slices)]
-            return Fetched(self.mini_batch, line_of_slices(planned.table, slices, planned.keys or {}))
+            return Fetched(self.mini_batch, line_of_slices(planned.table, slices, planned.keys or {}), order=self.number)
         found = [self._cell(number, item) for number, item in enumerate(planned.items)]
         cells = [each for each in found if isinstance(each, list)]
         told = cells if planned.keys is None else {"keys": planned.keys, "items": cells}
-        return Fetched(self.mini_batch, json.dumps(told).encode(), tuple(each for each in found if isinstance(each, tuple)))
+        lost = tuple(each for each in found if isinstance(each, tuple))
+        return Fetched(self.mini_batch, json.dumps(told).encode(), lost, self.number)
 
     def _slice(self, number: int, piece: Slice) -> Sequence[object]:
         problem = self.refused.get(number)
@@ -82,19 +84,24 @@ class _Order:
 
 
 class Fetcher:
-    """Fetches mini-batches in the background; `ready` gives those that have come. `tables` says of each table of what kind it is."""
+    """Fetches mini-batches in the background; `ready` gives those that have come. `tables` says of each table of what kind it is.
+
+    Everything lies in a folder of its own, which goes when it is closed.
+    """
 
     def __init__(self, folder: Path, wake: Callable[[], None], tables: Sequence[str], budget: DiskBudget) -> None:
-        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(mkdtemp(dir=folder))
         self._wake = wake
         self._tables = tables
         self._budget = budget
-        self._row_groups = RowGroups(folder)
+        self._row_groups = RowGroups(self._folder, budget)
         self._pool = ThreadPoolExecutor(SLICES_AT_ONCE if tables else FILES_AT_ONCE, thread_name_prefix="batchinfer-fetch")
         self._next: tuple[bytes, _Order] | None = None
-        self._on_disk: dict[int, list[_Order]] = {}
+        self._on_disk: dict[int, _Order] = {}
         self._come: deque[_Order] = deque()
         self._lock = Lock()
+        self._is_closed = Event()
         self._numbers = count()
         self.on_their_way = 0
 
@@ -112,9 +119,9 @@ class Fetcher:
             return False
         self._next = None
         self._budget.take(order.size_bytes, order.files)
-        self._on_disk.setdefault(mini_batch, []).append(order)
+        self._on_disk[order.number] = order
         self.on_their_way += 1
-        self._begin(order, self._folder / str(next(self._numbers)))
+        self._begin(order)
         return True
 
     def ready(self) -> list[Fetched]:
@@ -123,16 +130,22 @@ class Fetcher:
         self.on_their_way -= len(come)
         return [order.fetched() for order in come]
 
-    def discard(self, mini_batch: int) -> None:
-        """A mini-batch needs its items no more."""
-        for order in self._on_disk.pop(mini_batch, ()):
+    def discard(self, fetched: Fetched) -> None:
+        """What has come is needed no more."""
+        if fetched.order is not None:
+            order = self._on_disk.pop(fetched.order)
+            shutil.rmtree(self._place(order), ignore_errors=True)
             self._budget.take(-order.size_bytes, -order.files)
-            if order.place:
-                shutil.rmtree(order.place, ignore_errors=True)
+            self._row_groups.sweep()
 
     def close(self) -> None:
         """Stop; what is still being fetched then is of no use to anyone."""
+        self._is_closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _place(self, order: _Order) -> Path:
+        return self._folder / str(order.number)
 
     def _order(self, mini_batch: int, planned: Planned) -> _Order:
         if planned.table is not None:
@@ -140,16 +153,32 @@ class Fetcher:
             sizes = {number: bytes_on_disk(piece, kind) for number, piece in enumerate(planned.slices)}
         else:
             sizes = {number: item.size for number, item in enumerate(planned.items) if not is_local(item.path)}
-        refused = {number: fault for number, size in sizes.items() if (fault := self._budget.fault(size, 1))}
+        refused = self._too_large(sizes)
         left = {number: size for number, size in sizes.items() if number not in refused}
-        if fault := self._budget.fault(sum(left.values()), len(left)):
-            refused, left = dict.fromkeys(sizes, fault) | refused, {}
-        return _Order(mini_batch, planned, sum(left.values()), len(left), refused)
+        return _Order(next(self._numbers), mini_batch, planned, sum(left.values()), len(left), refused)
 
-    def _begin(self, order: _Order, place: Path) -> None:
+    def _too_large(self, sizes: Mapping[int, int]) -> dict[int, str]:
+        """Which items can never be on the disk, and why; all of them, if those that could do not fit together."""
+        refused: dict[int, str] = {}
+        for number, size in sizes.items():
+            try:
+                self._budget.check(size, "it has")
+            except TooLarge as why:
+                refused[number] = str(why)
+        together = [size for number, size in sizes.items() if number not in refused]
+        try:
+            self._budget.check(sum(together), f"the {len(together):,} files of its mini-batch have")
+        except TooLarge as why:
+            return dict.fromkeys(sizes, str(why)) | refused
+        return refused
+
+    def _begin(self, order: _Order) -> None:
         """Give each item or slice to a thread; the last one to end says that the mini-batch has come."""
-        planned, submit = order.planned, self._pool.submit
-        order.place = place
+        planned, place = order.planned, self._place(order)
+
+        def submit(bring: Callable[..., Cell | Lost], *given: object) -> Future[Cell | Lost]:
+            return self._pool.submit(self._unless_closed, bring, *given)
+
         if planned.table is not None:
             kind = self._tables[planned.table]
             for number, piece in enumerate(planned.slices):
@@ -162,8 +191,14 @@ class Fetcher:
         order.left = len(order.coming)
         if not order.left:
             self._come.append(order)
+            self._wake()
         for future in list(order.coming.values()):
             future.add_done_callback(lambda _: self._one_came(order))
+
+    def _unless_closed(self, bring: Callable[..., Cell | Lost], *given: object) -> Cell | Lost:
+        if self._is_closed.is_set():
+            raise CancelledError
+        return bring(*given)
 
     def _one_came(self, order: _Order) -> None:
         with self._lock:
@@ -197,19 +232,15 @@ def _cut(name: str) -> str:
 def _bring(item: Item, target: Path) -> Cell | Lost:
     """Download one item; how a worker gets it, or what is wrong with it. An error of the storage itself stops the node, not the item."""
     fs, path = open_file_system(item.path, use_listings_cache=False)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{error.strerror} at {target.parent}: items are fetched to this machine's temporary folder; free some space"
-        ) from error
 
     def download() -> bool:
         fs.invalidate_cache()
         entry = fs.info(path)
         if int(entry["size"] or 0) != item.size or version_of(entry) != item.version:
             return False
-        fs.get_file(path, str(target))
+        with disk_explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fs.get_file(path, str(target))
         return target.stat().st_size == item.size
 
     try:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_batchinfer.datasets.listing import version_of
+from airflow_batchinfer.engine.disk_budget import TooLarge, disk_explained
 from airflow_batchinfer.engine.row_groups import RowGroups
-from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError
+from airflow_batchinfer.errors import ConfigError, NotFoundError
 from airflow_batchinfer.storage import insist, is_local, open_file_system
 from airflow_batchinfer.tables.slices import Slice
 from airflow_batchinfer.tables.streams import is_gzip
@@ -15,22 +16,16 @@ Cell = list[Any]
 
 
 def bytes_on_disk(piece: Slice, kind: str) -> int:
-    """What a slice takes of the disk when it is here; row groups are kept apart, a few of them."""
+    """What a slice takes of the disk when it is here; row groups take theirs when they are brought."""
     if is_local(piece.path) or kind == "parquet":
         return 0
-    return piece.size if piece.path.endswith(".gz") else piece.stop - piece.start
+    return piece.size if is_gzip(piece.path) else piece.stop - piece.start
 
 
 def bring_slice(piece: Slice, kind: str, place: Path, row_groups: RowGroups) -> Cell:
     """A slice as a worker gets it: what is on local disk, its name as planned, and what is wrong with it, if it cannot be had."""
     if is_local(piece.path):
         return [*piece, piece.path, None]
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{error.strerror} at {place}: slices are fetched to this machine's temporary folder; free some space"
-        ) from error
     fs, path = open_file_system(piece.path, use_listings_cache=False)
     target = place / Path(path).name[-100:]
 
@@ -40,15 +35,18 @@ def bring_slice(piece: Slice, kind: str, place: Path, row_groups: RowGroups) -> 
         return int(entry["size"] or 0) == piece.size and version_of(dict(entry)) == piece.version
 
     def download() -> tuple[int, int]:
-        if is_gzip(path):
-            fs.get_file(path, str(target))
-            return piece.start, piece.stop
-        target.write_bytes(fs.cat_file(path, start=piece.start, end=piece.stop))
+        with disk_explained(target):
+            if is_gzip(path):
+                fs.get_file(path, str(target))
+                return piece.start, piece.stop
+            target.write_bytes(fs.cat_file(path, start=piece.start, end=piece.stop))
         return 0, piece.stop - piece.start
 
     try:
         if not insist(is_as_planned, piece.path):
             return lost_slice(piece, "changed since planned")
+        with disk_explained(place):
+            place.mkdir(parents=True, exist_ok=True)
         if kind == "parquet":
             row_groups.link(piece, target)
             where = piece.start, piece.stop
@@ -56,7 +54,7 @@ def bring_slice(piece: Slice, kind: str, place: Path, row_groups: RowGroups) -> 
             where = insist(download, piece.path)
     except (FileNotFoundError, NotFoundError):
         return lost_slice(piece, "cannot be read: it does not exist any more")
-    except (OSError, ConfigError) as error:
+    except (OSError, ConfigError, TooLarge) as error:
         return lost_slice(piece, f"cannot be read: {error}")
     return [str(target), None, None, *where, piece.first, piece.rows, piece.path, None]
 

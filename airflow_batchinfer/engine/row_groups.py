@@ -1,7 +1,8 @@
 """Row groups of remote Parquet files on local disk, each brought once for all the slices that follow each other in it.
 
 What is brought looks like the whole file: the bytes of the groups and of the footer are where they are there, and between them
-are holes, which take no disk. Nothing is decoded here. Each slice gets a link of its own, so that it can be discarded alone.
+are holes, which take no disk. Nothing is decoded here. Each slice gets a link of its own, so that it can be discarded alone;
+the bytes count as taken until the last link is gone.
 """
 
 import os
@@ -14,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from airflow_batchinfer.datasets import Item
+from airflow_batchinfer.engine.disk_budget import DiskBudget, disk_explained
 from airflow_batchinfer.tables.parquet import groups_of, parquet_file
 from airflow_batchinfer.tables.slices import Slice
 from airflow_batchinfer.tables.streams import range_reader
@@ -37,14 +39,25 @@ class Footer(NamedTuple):
     metadata: "FileMetaData"
 
 
+class Brought(NamedTuple):
+    """Row groups on local disk, and how many bytes of it they take."""
+
+    path: Path
+    size_bytes: int
+
+
 class RowGroups:
     """See above; any thread may use it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, budget: DiskBudget) -> None:
         self._folder = folder
+        self._budget = budget
         self._numbers = count()
+        self._lock = Lock()
+        # What is forgotten, but may still have links; and how many bytes it is.
+        self._forgotten: dict[Path, int] = {}
         self._footers = _Lately[Footer](MOST_FILES)
-        self._files = _Lately[Path](MOST_FILES, drop=lambda path: path.unlink(missing_ok=True))
+        self._files = _Lately[Brought](MOST_FILES, drop=self._forget)
 
     def link(self, piece: Slice, target: Path) -> None:
         """Put what a worker needs of a slice's file at `target`."""
@@ -52,23 +65,40 @@ class RowGroups:
         footer = self._footers.get(item, lambda: _footer(item))
         groups = groups_of(footer.metadata, piece.start, piece.stop)
         while True:
-            file = self._files.get((item, groups[0], groups[-1]), lambda: self._bring(item, footer, groups))
+            file = self._files.get((item, groups[0], groups[-1]), lambda: self._bring(item, footer, groups)).path
             try:
                 return os.link(file, target)
             except FileNotFoundError:  # others needed so many that it is gone again
                 continue
 
-    def _bring(self, item: Item, footer: Footer, groups: list[int]) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def sweep(self) -> None:
+        """Remove what is forgotten and has no link left."""
+        with self._lock:
+            for path, size in list(self._forgotten.items()):
+                if path.stat().st_nlink == 1:
+                    path.unlink()
+                    self._budget.take(-size, 0)
+                    del self._forgotten[path]
+
+    def _forget(self, brought: "Brought") -> None:
+        with self._lock:
+            self._forgotten[brought.path] = brought.size_bytes
+        self.sweep()
+
+    def _bring(self, item: Item, footer: Footer, groups: list[int]) -> "Brought":
+        ranges = [*_ranges(footer.metadata, groups), (footer.start, item.size)]
+        size_bytes = sum(stop - start for start, stop in ranges)
+        self._budget.check(size_bytes, "the row groups that it is of have")
         file = self._folder / f"groups-{next(self._numbers)}"
         read = range_reader(item)
-        with file.open("wb") as stream:
+        with disk_explained(file), file.open("wb") as stream:
             stream.write(_MAGIC)
-            for start, stop in [*_ranges(footer.metadata, groups), (footer.start, item.size)]:
+            for start, stop in ranges:
                 for at in range(start, stop, REQUEST_BYTES):
                     stream.seek(at)
                     stream.write(read(at, min(at + REQUEST_BYTES, stop)))
-        return file
+        self._budget.take(size_bytes, 0)
+        return Brought(file, size_bytes)
 
 
 def _footer(item: Item) -> Footer:

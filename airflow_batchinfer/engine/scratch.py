@@ -37,5 +37,7 @@ def remove_abandoned(parent: Path) -> None:
             with (folder / _LOCK).open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:  # its node has removed it, but something it was fetching came after that
+            shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue  # in use, or another user's

@@ -25,7 +25,11 @@ _SAME = {"s3a": "s3", "abfss": "abfs", "az": "abfs", "gcs": "gs"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "gs": "gcs", "gcs": "gcs"}
 # Unless somebody says otherwise. Items are fetched by many threads at once, and botocore keeps 10 connections, where the others keep 100;
 # but for the pieces of one large file adlfs would take every one of them.
-_DEFAULTS: Mapping[str, Options] = {"s3": {"config_kwargs": {"max_pool_connections": 64}}, "abfs": {"max_concurrency": 8}}
+_DEFAULTS: Mapping[str, Options] = {
+    # Of a large file s3fs would keep ten pieces of 50 MB in memory, for each thread that fetches one.
+    "s3": {"config_kwargs": {"max_pool_connections": 64}, "max_concurrency": 1},
+    "abfs": {"max_concurrency": 8},
+}
 
 
 def is_local(url: str) -> bool:

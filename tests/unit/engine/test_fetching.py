@@ -1,6 +1,8 @@
 """Mini-batches come to local disk all their items at once, within the disk budget, and leave it again."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Barrier, Event
@@ -14,6 +16,7 @@ from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.datasets.listing import version_of
 from airflow_batchinfer.engine.disk_budget import DiskBudget
 from airflow_batchinfer.engine.fetching import Fetched, Fetcher, targets
+from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.planning.lines import line_of_files
 from airflow_batchinfer.tables.slices import Slice
 
@@ -102,16 +105,71 @@ def test_no_more_is_on_the_disk_than_the_budget_and_what_is_discarded_makes_room
     lines = [desk.line([30, 20]) for _ in range(5)]
     taken = [desk.fetcher.fetch(number, line) for number, line in enumerate(lines[:3])]
     assert taken == [True, True, False]
-    assert [fetched.mini_batch for fetched in desk.come(2)] == [0, 1]
+    here = desk.come(2)
+    assert [fetched.mini_batch for fetched in here] == [0, 1]
     assert desk.bytes_on_disk == 100
     for number in range(2, 5):
-        desk.fetcher.discard(number - 2)
+        desk.fetcher.discard(here.pop(0))
         assert desk.fetcher.fetch(number, lines[number])
-        assert desk.next().mini_batch == number
+        here.append(desk.next())
+        assert here[-1].mini_batch == number
         assert desk.bytes_on_disk == 100
-    for number in (3, 4):
-        desk.fetcher.discard(number)
-    assert list(desk.folder.rglob("*")) == []
+    for fetched in here:
+        desk.fetcher.discard(fetched)
+    assert desk.bytes_on_disk == 0
+
+
+def test_of_a_mini_batch_that_is_fetched_twice_one_can_be_discarded_while_the_other_comes(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Meeting, "barrier", Barrier(2))
+    line = desk.line([40])
+    assert desk.fetcher.fetch(7, line)
+    first = desk.next()
+    assert desk.fetcher.fetch(7, desk.line([40], "meeting"))
+    desk.fetcher.discard(first)
+    Meeting.barrier.wait(SECONDS)
+    second = desk.next()
+    assert sizes_of(second) == [40]
+    desk.fetcher.discard(second)
+    assert desk.fetcher.fetch(8, desk.line([100]))
+    assert sizes_of(desk.next()) == [100]
+
+
+def test_what_is_closed_leaves_nothing_and_what_comes_after_that_meets_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Meeting, "barrier", Barrier(2))
+    closed, next_one = Desk(tmp_path / "items", 100), Desk(tmp_path / "items", 100)
+    assert closed.fetcher.fetch(0, closed.line([1], "meeting"))
+    closed.fetcher.close()
+    Meeting.barrier.wait(SECONDS)
+    assert next_one.fetcher.fetch(0, next_one.line([2]))
+    assert sizes_of(next_one.next()) == [2]
+    next_one.fetcher.close()
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size == 2] == []
+
+
+class Full(MemoryFileSystem):
+    """Whoever gets a file finds the disk full."""
+
+    protocol = "full"
+    asked = 0
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("full://"))
+
+    def get_file(self, _: str, lpath: str, **__: object) -> None:
+        type(self).asked += 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), lpath)
+
+
+register_implementation("full", Full, clobber=True)
+
+
+def test_a_disk_that_is_full_stops_the_node_at_once_and_fails_no_item(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Full, "asked", 0)
+    assert desk.fetcher.fetch(0, desk.line([1], "full"))
+    with pytest.raises(StorageError, match=r"No space left on device at .*, where this node keeps what it fetches"):
+        desk.next()
+    assert Full.asked == 1
 
 
 def test_an_item_larger_than_the_budget_is_lost_by_name_and_the_others_come(desk: Desk):

@@ -1,5 +1,6 @@
 """Row groups of remote Parquet files, brought to local disk: what of them, how often, and what a worker reads of it."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from pyarrow import parquet
 
 from airflow_batchinfer.datasets import FileDataset, Item, TableForm, list_items
 from airflow_batchinfer.engine import row_groups
+from airflow_batchinfer.engine.disk_budget import DiskBudget
 from airflow_batchinfer.engine.fetching_slices import bring_slice
 from airflow_batchinfer.engine.row_groups import RowGroups
 from airflow_batchinfer.tables.parquet import ParquetCutter
@@ -33,7 +35,7 @@ def fs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyFileSystem]:
 class Remote:
     """A table in a remote file, its slices, and its row groups here."""
 
-    def __init__(self, fs: FlakyFileSystem, folder: Path, most_bytes: int, **options: object) -> None:
+    def __init__(self, fs: FlakyFileSystem, folder: Path, most_bytes: int, most_on_disk: int = 1 << 30, **options: object) -> None:
         values = {"n": pa.array(range(ROWS), pa.int64()), "text": pa.array([f"{n * 7919 % ROWS:08d}" for n in range(ROWS)])}
         written = pa.BufferOutputStream()
         parquet.write_table(pa.table(values), written, row_group_size=GROUP_ROWS, **options)
@@ -44,7 +46,9 @@ class Remote:
         self.slices = [piece for _, piece in cutter.cut(self.item, Window(0, None))]
         self.told = {"kind": "parquet", "names": ["n", "text"], "types": dict(cutter.columns), "columns": None}
         self.folder = folder
-        self.row_groups = RowGroups(folder / "items")
+        self.budget = DiskBudget(most_on_disk)
+        (folder / "items").mkdir()
+        self.row_groups = RowGroups(folder / "items", self.budget)
         fs.calls.clear()
 
     def bring(self, number: int) -> list[object]:
@@ -83,12 +87,29 @@ def test_only_what_holds_the_rows_takes_disk(fs: FlakyFileSystem, tmp_path: Path
     assert place.stat().st_blocks * 512 < len(remote.content) / 2
 
 
-def test_few_files_are_kept_and_a_slice_s_own_goes_with_the_slice(fs: FlakyFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_row_groups_are_on_the_disk_and_counted_while_a_slice_needs_them(
+    fs: FlakyFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(row_groups, "MOST_FILES", 1)
     remote = Remote(fs, tmp_path, 20_000)
     for number in range(len(remote.slices)):
         assert remote.rows(number) == remote.expected(number)
-        assert len(list((tmp_path / "items").iterdir())) == 1
+    assert len(list((tmp_path / "items").iterdir())) == ROWS / GROUP_ROWS
+    all_of_them = remote.budget.taken_bytes
+    assert len(remote.content) < all_of_them < 1.2 * len(remote.content)
+    for number in range(len(remote.slices)):
+        shutil.rmtree(tmp_path / f"slice-{number}")
+    remote.row_groups.sweep()
+    assert len(list((tmp_path / "items").iterdir())) == 1
+    assert remote.budget.taken_bytes == pytest.approx(all_of_them / 4, rel=0.1)
+
+
+def test_row_groups_larger_than_the_budget_are_a_lost_slice_that_says_so(fs: FlakyFileSystem, tmp_path: Path):
+    remote = Remote(fs, tmp_path, 10**6, 1000)
+    told = remote.bring(0)[-1]
+    assert str(told).startswith("cannot be read: the row groups that it is of have ")
+    assert "and a node may hold 1000 bytes on its disk at once" in str(told)
+    assert remote.budget.taken_bytes == 0
 
 
 def test_threads_that_want_groups_at_once_each_get_what_is_theirs(fs: FlakyFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
