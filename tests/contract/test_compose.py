@@ -101,6 +101,30 @@ def test_only_the_gpu_workers_reserve_gpus_and_serve_the_queue_and_the_pool_that
     assert f"airflow pools set {pool} " in SERVICES["airflow-init"].command[-1]
 
 
+def test_a_machine_without_gpus_starts_all_but_what_reserves_them():
+    for name, said in SAID["services"].items():
+        assert said.get("profiles", []) == (["gpu"] if "deploy" in said else []), name
+
+
+def test_the_pool_lets_no_more_nodes_in_than_the_gpu_workers_run_at_once():
+    [slots] = re.findall(r"airflow pools set gpu_pool (\d+) ", SERVICES["airflow-init"].command[-1])
+    replicas = SAID["services"]["worker-gpu"]["deploy"].get("replicas", 1)
+    assert 1 <= int(slots) <= replicas * int(SERVICES["worker-gpu"].environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"])
+
+
+def test_a_worker_that_is_stopped_is_let_end_its_tasks():
+    workers = [name for name in OURS if SERVICES[name].command[:3] == ["airflow", "celery", "worker"]]
+    assert workers == ["worker", "worker-gpu"]
+    for name in workers:
+        assert SERVICES[name].environment["DUMB_INIT_SETSID"] == "0"
+        assert SAID["services"][name]["stop_grace_period"] == "2m"
+
+
+def test_the_image_has_the_celery_that_the_tests_have():
+    [bound] = re.findall(r'"celery(<[\d.]+)"', (ROOT / "docker" / "Dockerfile").read_text())
+    assert re.findall(r'"celery(<[\d.]+)"', (ROOT / "pyproject.toml").read_text()) == [bound]
+
+
 def test_the_gpu_workers_of_one_machine_share_the_folder_with_the_locks_of_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     [lock] = lock_gpus(["0"], 1)
@@ -143,6 +167,19 @@ def test_kubernetes_gets_the_settings_that_compose_has():
     for section, options in values_of_the_chart()["config"].items():
         for option, value in options.items():
             assert environment[f"AIRFLOW__{section}__{option}".upper()] == str(value)
+
+
+def test_every_secret_that_the_chart_is_told_of_is_made_by_a_command_of_the_howto_with_its_keys():
+    made = {
+        name: set(re.findall(r"--from-literal=([\w-]+)=", keys))
+        for name, keys in re.findall(r"^kubectl create secret generic (\S+)((?:.*\\\n)+.*)", KUBERNETES, re.MULTILINE)
+    }
+    chart = values_of_the_chart()
+    told = {(one["secretName"], one["secretKey"]) for one in chart["secret"]}
+    told.add((chart["data"]["metadataSecretName"], "connection"))
+    keys = {"fernetKeySecretName": "fernet-key", "apiSecretKeySecretName": "api-secret-key", "jwtSecretName": "jwt-secret"}
+    told |= {(chart[option], key) for option, key in keys.items()}
+    assert told == {(name, key) for name, keys in made.items() for key in keys}
 
 
 # No secret.

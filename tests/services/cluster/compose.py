@@ -12,6 +12,8 @@ import yaml
 
 FILE = Path(__file__).parents[3] / "docker-compose.yaml"
 _UNDERSTOOD = {"image", "build", "command", "environment", "volumes", "ports", "healthcheck", "depends_on", "restart", "deploy"}
+# All profiles are started, and machines are killed without grace.
+_UNDERSTOOD |= {"profiles", "stop_grace_period"}
 
 
 @dataclass(frozen=True)
