@@ -2,8 +2,8 @@
 
 import re
 
-_SIZE = re.compile(r"(\d+)(?:([kKmMgGtT])[bB])?")
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+)(?:([kKmMgG])[bB])?")
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def bytes_of(text: str) -> int | None:

@@ -39,8 +39,8 @@ def test_what_only_this_machine_cannot_hold_is_no_fault_of_the_item():
 
 
 def test_the_machine_says_how_much_or_half_of_what_is_free_is_taken(tmp_path: Path):
-    said = disk_budget(tmp_path, {ENVIRONMENT_VARIABLE: "2TB"})
-    assert (said.most_bytes, said.is_set) == (2 << 40, True)
+    said = disk_budget(tmp_path, {ENVIRONMENT_VARIABLE: "2000GB"})
+    assert (said.most_bytes, said.is_set) == (2000 << 30, True)
     found = disk_budget(tmp_path, {})
     assert (found.most_bytes, found.is_set) == (pytest.approx(shutil.disk_usage(tmp_path).free / 2, rel=0.2), False)
     for wrong in ("much", "0", "-5GB", "5 TB"):
