@@ -42,5 +42,5 @@ def _tasks(rest: Rest, dag: str, run_id: str) -> Iterator[tuple[str, str]]:
 
 
 def _jobs(workspace: Path) -> Iterator[tuple[str, str]]:
-    for status in all_jobs(Workspace.at(str(workspace), to_read=True)):
+    for status in all_jobs(Workspace.at(str(workspace), to_read=True))[0]:
         yield f"job {status.job.name}", f"{status.counts.items:,} of {status.job.items:,} items are done"
