@@ -6,10 +6,12 @@ import json
 import signal
 import venv
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import duckdb
 import fsspec
 import pandas as pd
 import pytest
@@ -130,6 +132,35 @@ def test_pandas_reads_what_the_script_returned(lab: Lab, name: str):
             "string",
             "timestamp[us]",
         ]
+
+
+def test_duckdb_reads_every_type_of_a_parquet_result_as_it_was_returned(lab: Lab):
+    lab.items("1", "2", "3")
+    text = """
+import datetime, decimal
+from pathlib import Path
+import numpy as np
+
+def run(mini_batch):
+    (n,) = (int(Path(item).name) for item in mini_batch)
+    return [{
+        "whole": n, "small": np.uint8(n), "half": n / 2, "short": np.float32(n), "even": n % 2 == 0, "text": f"{n}é", "bytes": bytes([n]),
+        "day": datetime.date(2024, 2, 29), "moment": datetime.datetime(2024, 2, 29, 1, 2, 3, 456), "price": decimal.Decimal("1.50") * n,
+        "list": [n, None], "struct": {"a": n, "b": "x"}, "gap": None if n == 2 else n, "nothing": None,
+    }]
+"""
+    score(lab, lab.script(text), "r.parquet", mini_batch_size=1)
+    read = duckdb.read_parquet(f"{lab.output}/r.parquet")
+    types = "BIGINT UTINYINT DOUBLE FLOAT BOOLEAN VARCHAR BLOB DATE TIMESTAMP DECIMAL(3,2) BIGINT[] STRUCT(a_BIGINT,b_VARCHAR) BIGINT"
+    assert [str(kind).replace(", ", ",").replace(" ", "_") for kind in read.types] == [*types.split(), "VARCHAR"]
+    moment = pd.Timestamp("2024-02-29 01:02:03.000456").to_pydatetime()
+    told = [
+        (f"{n}é", bytes([n]), moment.date(), moment, Decimal("1.50") * n, [n, None], {"a": n, "b": "x"}, None if n == 2 else n, None)
+        for n in (1, 2, 3)
+    ]
+    found = read.fetchall()
+    assert [row[:5] for row in found] == [(n, n, n / 2, n, n % 2 == 0) for n in (1, 2, 3)]
+    assert [row[5:] for row in found] == told
 
 
 def test_csv_has_one_header_and_ends_its_lines_as_rfc_4180_says(lab: Lab):
