@@ -68,17 +68,17 @@ class RowGroups:
             file = self._files.get((item, groups[0], groups[-1]), lambda: self._bring(item, footer, groups)).path
             try:
                 return os.link(file, target)
-            except FileNotFoundError:  # others needed so many that it is gone again
-                continue
+            except FileNotFoundError:
+                if not self._folder.exists():
+                    raise  # the node is done with it
+                continue  # others needed so many that it is gone again
 
     def sweep(self) -> None:
         """Remove what is forgotten and has no link left."""
         with self._lock:
-            for path, size in list(self._forgotten.items()):
-                if path.stat().st_nlink == 1:
-                    path.unlink()
-                    self._budget.take(-size, 0)
-                    del self._forgotten[path]
+            for path in [path for path in self._forgotten if path.exists() and path.stat().st_nlink == 1]:
+                path.unlink()
+                self._budget.take(-self._forgotten.pop(path), 0)
 
     def _forget(self, brought: "Brought") -> None:
         with self._lock:

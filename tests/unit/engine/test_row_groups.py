@@ -112,6 +112,14 @@ def test_row_groups_larger_than_the_budget_are_a_lost_slice_that_says_so(fs: Fla
     assert remote.budget.taken_bytes == 0
 
 
+def test_when_the_node_is_done_who_still_wants_a_row_group_gives_up(fs: FlakyFileSystem, tmp_path: Path):
+    remote = Remote(fs, tmp_path, 20_000)
+    remote.bring(0)
+    shutil.rmtree(tmp_path / "items")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(remote.bring, 1).result(timeout=30)[-1] == "cannot be read: it does not exist any more"
+
+
 def test_threads_that_want_groups_at_once_each_get_what_is_theirs(fs: FlakyFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(row_groups, "MOST_FILES", 1)
     remote = Remote(fs, tmp_path, 5_000)
