@@ -21,7 +21,7 @@ from airflow_batchinfer.engine.fetching import Fetcher
 from airflow_batchinfer.engine.files import FileUploads
 from airflow_batchinfer.engine.heartbeats import Pulse, Witness, own_heartbeat
 from airflow_batchinfer.engine.ledger import Ledger, Patience
-from airflow_batchinfer.engine.printing import Printing, Show
+from airflow_batchinfer.engine.printing import Printing
 from airflow_batchinfer.engine.recorder import Recorder
 from airflow_batchinfer.engine.schema import Schema
 from airflow_batchinfer.engine.scratch import scratch_folder
@@ -32,6 +32,7 @@ from airflow_batchinfer.errors import UserError
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.stored import end_generation, load_job, plan_prefix
+from airflow_batchinfer.processes import Show
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
 log = logging.getLogger(__name__)

@@ -17,19 +17,17 @@ from pathlib import Path
 from airflow_batchinfer.datasets import FileDataset, list_items
 from airflow_batchinfer.engine.protocol import Start
 from airflow_batchinfer.engine.supervisor import Place
-from airflow_batchinfer.engine.worker_process import Launch
 from airflow_batchinfer.environments import Interpreter
 from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.planner import digests_of, listing_digest
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
+from airflow_batchinfer.processes import Launch, without_secrets
 from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
 from airflow_batchinfer.workspace import JobFolder, Workspace
 
-# What the node reaches storage and Airflow with is not the script's; whoever wants to give it that, gives it by name.
-_SECRETS = ("AWS_", "AZURE_", "GOOGLE_", "AIRFLOW_")
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -48,7 +46,7 @@ class Stage:
     def launch(self) -> Launch:
         """How this job's workers are started."""
         interpreter = Interpreter(self.job.spec.interpreter, "")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+        environment = without_secrets(os.environ)
         if interpreter.path:
             environment = {name: value for name, value in environment.items() if name not in _FOREIGN}
         if self.model_folder:

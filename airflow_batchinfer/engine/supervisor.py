@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.printing import Printing
 from airflow_batchinfer.engine.protocol import AttemptFailed, Call, Done, Garbled, InitFailed, Ready, Start, Unusable, start_frame
-from airflow_batchinfer.engine.worker_process import Launch, Worker
+from airflow_batchinfer.engine.worker_process import Worker
 from airflow_batchinfer.errors import WorkersUnavailable
+from airflow_batchinfer.processes import Launch
 
 INIT_SECONDS = 600.0
 END_SECONDS = 10.0

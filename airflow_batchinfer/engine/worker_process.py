@@ -5,31 +5,13 @@ which closes when the worker and everything below it are gone. Its standard outp
 """
 
 import contextlib
-import fcntl
 import os
-import signal
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from airflow_batchinfer import worker as worker_package
 from airflow_batchinfer.engine.protocol import Answer, Call, Garbled, read_answer, run_frame, shutdown_frame
+from airflow_batchinfer.processes import PIPE_BYTES, Child, Launch, pipe
 from airflow_batchinfer.worker.framing import Unpacker
-
-PIPE_BYTES = 1 << 20
-WORKER_FOLDER = str(Path(worker_package.__file__).parent)
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How workers are started: with which interpreter, in which folder, with which environment."""
-
-    executable: str
-    folder: str
-    environment: Mapping[str, str]
 
 
 class Worker:
@@ -46,34 +28,24 @@ class Worker:
         self.stopped_because: str | None = None
         self._unsent = bytearray()
         self._unpacker = Unpacker()
-        request_end, self.requests = _pipe()
-        self.replies, reply_end = _pipe()
-        self.alive, alive_end = os.pipe()
-        theirs = (request_end, reply_end, alive_end)
+        request_end, self.requests = pipe()
+        self.replies, reply_end = pipe()
         try:
-            self._process = subprocess.Popen(
-                [launch.executable, WORKER_FOLDER, *map(str, theirs), str(os.getpid())],
-                cwd=launch.folder,
-                env={**launch.environment, **extra_environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=theirs,
-                start_new_session=True,
-            )
+            self._child = Child(launch, extra_environment, output, request_end, reply_end)
         except BaseException:
             self._close_pipes()
             raise
         finally:
-            for descriptor in theirs:
+            for descriptor in (request_end, reply_end):
                 os.close(descriptor)
+        self.alive = self._child.alive
         os.set_blocking(self.requests, False)
         os.set_blocking(self.replies, False)
 
     @property
     def pid(self) -> int:
         """Of the keeper."""
-        return self._process.pid
+        return self._child.pid
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; what the pipe does not take now goes out with `flush`."""
@@ -121,41 +93,19 @@ class Worker:
         if self.killed_at is None:
             self.killed_at, self.stopped_because = now, because
             self.victim = self.queue[0] if self.queue else None
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+        self._child.kill()
 
     def kill_keeper(self) -> None:
         """The last resort, when the keeper itself does not answer."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        self._child.kill_keeper()
 
     def collect(self, timeout_seconds: float = 2.0) -> str:
         """Reap the process and close the pipes; say how it ended."""
-        try:
-            code = self._process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            self.kill_keeper()
-            code = self._process.wait()
+        ended = self._child.collect(timeout_seconds)
         self._close_pipes()
-        return self.stopped_because or _describe(code)
+        return self.stopped_because or ended
 
     def _close_pipes(self) -> None:
-        for descriptor in (self.requests, self.replies, self.alive):
+        for descriptor in (self.requests, self.replies):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"the worker process exited with code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    hint = ", as the kernel does when memory runs out" if -code == signal.SIGKILL else ""
-    return f"the worker process was killed by {name}{hint}"
-
-
-def _pipe() -> tuple[int, int]:
-    ends = os.pipe()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # beyond the user's limit for pipes: a small one works too
-            fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return ends

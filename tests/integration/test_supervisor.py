@@ -13,8 +13,8 @@ from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.printing import Printing
 from airflow_batchinfer.engine.protocol import Call, Done, Start
 from airflow_batchinfer.engine.supervisor import Attempted, Event, HandedBack, Place, Supervisor
-from airflow_batchinfer.engine.worker_process import Launch
 from airflow_batchinfer.planning.lines import line_of_files
+from airflow_batchinfer.processes import Launch
 from airflow_batchinfer.storage import LocalStore
 from tests.integration.lab import SCRIPTS, Lab
 from tests.integration.leftovers import wait_until

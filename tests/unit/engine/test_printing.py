@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batchinfer.engine import printing
-from airflow_batchinfer.engine.printing import FILE_BYTES, SHOWN_BYTES_PER_SECOND, Budget, PrintedLog, Printing
+from airflow_batchinfer.engine.printing import FILE_BYTES, PrintedLog, Printing
+from airflow_batchinfer.processes import SHOWN_BYTES_PER_SECOND, Budget
 from airflow_batchinfer.storage import RemoteStore
 
 
