@@ -18,6 +18,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="batchinfer", description="Score files and tables with an entry script, exactly once.", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _add_run(commands)
+    _add_serve(commands)
     _add_models(commands)
     _add_datasets(commands)
     _add_jobs(commands)
@@ -82,6 +83,36 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     run.add_argument("--allow-empty", action="store_true", help="an input without files gives an empty result instead of an error")
     run.add_argument("--json", action="store_true", help="print the summary as the last line")
     _finish(run, "run", "run")
+
+
+def _add_serve(commands: Any) -> None:  # noqa: ANN401 - as above
+    serve = commands.add_parser(
+        "serve",
+        help="answer requests with an entry script",
+        description="Answer HTTP requests with an entry script, on this machine, until Ctrl-C.",
+        epilog="What stands after -- goes to the script as its own arguments.",
+        allow_abbrev=False,
+    )
+    serve.add_argument("script", metavar="SCRIPT", help="the entry script, with init() and run(raw_data)")
+    serve.add_argument(
+        "--model", action="append", default=[], metavar="REF", help="name, name:3 or name:latest; the script finds it in AZUREML_MODEL_DIR"
+    )
+    serve.add_argument("--source-directory", metavar="DIR", help="the folder that the script is part of (default: its own)")
+    serve.add_argument("--host", metavar="H", default="127.0.0.1", help="where to listen (default %(default)s: this machine only)")
+    serve.add_argument("--port", metavar="N", default="5001", help="0 takes one that is free (default %(default)s)")
+    serve.add_argument("--replicas", metavar="N", default="1", help="processes that answer, or MIN-MAX to follow the load (default 1)")
+    serve.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable for the script; repeatable"
+    )
+    serve.add_argument("--key-file", metavar="F", help="a file with one or two keys, each on a line (default: a new key, in a file)")
+    serve.add_argument("--no-auth", action="count", default=0, help="ask for no key; with an open --host only if given twice")
+    serve.add_argument("--status-profile", metavar="P", default="aks", help="aks or inference-server (default %(default)s)")
+    serve.add_argument("--max-concurrent", metavar="N", default="1", help="requests that a replica has at once (default %(default)s)")
+    serve.add_argument("--max-wait", metavar="MS", default="500", help="how long a request waits for a replica (default %(default)s)")
+    serve.add_argument("--scoring-timeout", metavar="MS", default="60000", help="how long run() may take (default %(default)s)")
+    serve.add_argument("--tls-cert", metavar="F", help="a certificate, to serve https")
+    serve.add_argument("--tls-key", metavar="F", help="the certificate's key")
+    _finish(serve, "serve", "serve_script")
 
 
 def _add_models(commands: Any) -> None:  # noqa: ANN401 - as above

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from airflow_batchinfer.errors import StorageError
-from airflow_batchinfer.processes import MOST_CHARACTERS, SHOWN_BYTES_PER_SECOND, Budget, Show, Showing
+from airflow_batchinfer.processes import FAREWELL_SECONDS, MOST_CHARACTERS, SHOWN_BYTES_PER_SECOND, Budget, Show, Showing
 from airflow_batchinfer.storage import LocalStore, Store, copy_file
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 READ_BYTES = 1 << 20
 FILE_BYTES = 4 << 20
 UPLOAD_SECONDS = 30.0
-FAREWELL_SECONDS = 2.0
 LAST_UPLOAD_SECONDS = 60.0
 
 

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 SHOWN_BYTES_PER_SECOND = 64 << 10
 MOST_LINES_WAITING = 10_000
 MOST_CHARACTERS = 2_000
+FAREWELL_SECONDS = 2.0
 Show = Callable[[int, str], None]
 
 

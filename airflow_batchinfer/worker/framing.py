@@ -17,8 +17,12 @@ Frame = Tuple[Header, bytes]
 
 def pack(header: Header, payload: bytes = b"") -> bytes:
     """One frame as bytes."""
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join((LENGTHS.pack(len(encoded), len(payload)), encoded, payload))
+    return pack_encoded(json.dumps(header, separators=(",", ":")).encode(), payload)
+
+
+def pack_encoded(header: bytes, payload: bytes) -> bytes:
+    """One frame of a header that is JSON already."""
+    return b"".join((LENGTHS.pack(len(header), len(payload)), header, payload))
 
 
 def read_frame(stream: BinaryIO) -> Optional[Frame]:

@@ -36,6 +36,11 @@ class Script:
         if not callable(getattr(self._module, "run", None)):
             raise Unusable(f"{os.path.basename(str(self._module.__file__))} has no function run(mini_batch)")
 
+    def function(self, name: str) -> Optional[Callable[..., Any]]:
+        """What the script has under this name now."""
+        found = getattr(self._module, name, None)
+        return found if callable(found) else None
+
     def run(self, mini_batch: Any, keys: Dict[str, str]) -> Any:
         run = self._module.run
         if run is not self._run:

@@ -22,19 +22,17 @@ import stat
 import sys
 import time
 import traceback
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from . import formats, items, rows, tables
+from .describing import described
 from .framing import pack, read_frame
 from .script import Script, Unusable, load
 
 if TYPE_CHECKING:
     from .columns import Stamp
 
-TRACEBACK_CHARACTERS = 8000
 _ALL_MAY_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-_NOT_THE_SCRIPT = (os.path.dirname(os.path.abspath(__file__)), "<frozen importlib")
 
 
 def serve(requests: int, replies: int) -> None:
@@ -42,6 +40,11 @@ def serve(requests: int, replies: int) -> None:
     _arrange_output()
     with os.fdopen(requests, "rb") as stream:
         first = read_frame(stream)
+        if first and "answers" in first[0]:
+            from .answering import answer
+
+            answer(requests, replies, first[0], _load)
+            _end()
         script = _start(first[0], replies) if first else None
         if first and script:
             _answer_frames(stream, replies, script, first[0])
@@ -70,7 +73,7 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
     except Unusable as error:
         _reply(replies, {"unusable": str(error)})
     except BaseException as error:
-        _reply(replies, dict(_described(error, job["source"]), init_failed=True))
+        _reply(replies, dict(described(error, job["source"]), init_failed=True))
     else:
         _reply(replies, {"ready": time.monotonic() - started})
         return script
@@ -82,7 +85,7 @@ def _load(job: Dict[str, Any]) -> Script:
     try:
         return load(job["script"], job["source"], job["arguments"])
     except ModuleNotFoundError as error:
-        where = _described(error, job["source"])["key"].rpartition(" ")[2]
+        where = described(error, job["source"])["key"].rpartition(" ")[2]
         told = f"{where} imports {error.name}, which its Python ({sys.executable}) does not have"
         raise Unusable(f"{told}: install it there, or put it beside the script") from error
 
@@ -115,7 +118,7 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
         is_of_all = isinstance(error, tables.BadTable)
         return {"failed": number, "of": of, "reason": reason, "key": reason, "traceback": "", "indivisible": is_of_all}, b""
     except BaseException as error:
-        return dict(_described(error, job["source"]), failed=number, of=of), b""
+        return dict(described(error, job["source"]), failed=number, of=of), b""
     done = {"done": number, "items": given.items, "of": of, "rows": found.number, "header_bytes": found.header_bytes, "lost": given.lost}
     return dict(done, schema=found.schema, named=found.named), found.text
 
@@ -165,37 +168,6 @@ def _present(cells: List[List[Any]]) -> Tuple[List[str], List[List[str]]]:
         else:
             lost.append([path, "cannot be read: Permission denied"])
     return paths, lost
-
-
-def _described(error: BaseException, source: str) -> Dict[str, Any]:
-    """An exception as text: one line, where in the script's source it happened, and the traceback without our own frames."""
-    kind = type(error).__name__
-    try:
-        message = str(error)
-    except BaseException:
-        message = "<its text cannot be made>"
-    frames = traceback.extract_tb(_beyond_ours(error.__traceback__))
-    own = [frame for frame in frames if frame.filename.startswith(source)] or frames
-    where = f"{os.path.basename(own[-1].filename)}:{own[-1].lineno}" if own else "?"
-    try:
-        told = traceback.TracebackException(type(error), error, _beyond_ours(error.__traceback__))
-        text = "".join(told.format())
-    except BaseException:
-        text = f"{kind}: {message}\n"
-    if len(text) > TRACEBACK_CHARACTERS:
-        half = TRACEBACK_CHARACTERS // 2
-        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
-    return {"reason": _printable(f"{kind}: {message}"[:1000]), "key": f"{kind} at {where}", "traceback": _printable(text)}
-
-
-def _beyond_ours(trace: Optional[TracebackType]) -> Optional[TracebackType]:
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_NOT_THE_SCRIPT):
-        trace = trace.tb_next
-    return trace
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _reply(replies: int, header: Dict[str, Any], payload: bytes = b"") -> None:

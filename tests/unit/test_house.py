@@ -12,6 +12,7 @@ from airflow_batchinfer.cli import parser
 from airflow_batchinfer.operators.routing import TO_ALL, TO_MERGE, TO_PLAN, TO_RUN
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.config import ParallelRunConfig
+from airflow_batchinfer.service.config import InferenceConfig, ServiceConfig
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
@@ -92,7 +93,9 @@ def arguments() -> Iterator[tuple[str, str]]:
     of_the_step = keyword_arguments(OPERATORS / "parallel_run.py", "ParallelRunOperator")
     yield from (("ParallelRunOperator", name) for name in [*of_the_step, *sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE)])
     yield from (("RegisterModel", name) for name in keyword_arguments(OPERATORS / "register_model.py", "RegisterModel"))
-    yield from ((of.__name__, field.name) for of in (ParallelRunConfig, ComputeTarget) for field in fields(of))
+    yield from (
+        (of.__name__, field.name) for of in (ParallelRunConfig, ComputeTarget, InferenceConfig, ServiceConfig) for field in fields(of)
+    )
 
 
 def test_there_are_arguments():

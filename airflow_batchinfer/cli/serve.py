@@ -1,0 +1,163 @@
+"""`batchinfer serve`: the script behind HTTP in seconds, to try it and to debug it."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from airflow_batchinfer.cli.display import open_display
+from airflow_batchinfer.cli.run import named_values
+from airflow_batchinfer.engine.scratch import scratch_folder
+from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
+from airflow_batchinfer.errors import ConfigError, Faults, ScriptError, WorkersUnavailable
+from airflow_batchinfer.planning.source import locate
+from airflow_batchinfer.processes import FAREWELL_SECONDS, Launch, Showing, without_secrets
+from airflow_batchinfer.registry import ModelRegistry
+from airflow_batchinfer.service.config import ServiceConfig
+from airflow_batchinfer.service.keys import KeyFile, make_key_file
+from airflow_batchinfer.service.protocol import Start
+from airflow_batchinfer.service.server import SERVER, Address, Service, Tls, listen, serve
+from airflow_batchinfer.service.wire import PROFILES
+from airflow_batchinfer.workspace import Workspace
+
+SCRIPT_FAILED = 3
+MOST_PORT = 65535
+TWICE = 2
+
+
+def serve_script(options: argparse.Namespace) -> None:
+    """Serve until Ctrl-C. A script that cannot be served ends the process with the code 3, as Azure ML's server does."""
+    try:
+        with ExitStack() as stack:
+            _serve(options, stack)
+    except ScriptError as error:
+        print(f"batchinfer: {error}", file=sys.stderr, flush=True)
+        sys.exit(SCRIPT_FAILED)
+
+
+def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
+    faults = Faults()
+    config = faults.attempt(lambda: _config(options))
+    variables = faults.attempt(lambda: named_values("--env", options.env))
+    address = faults.attempt(lambda: _address(options))
+    registry = ModelRegistry(Workspace.at(options.workspace, to_read=True)) if options.model else None
+    models = [faults.attempt(partial(registry.resolve, reference)) for reference in options.model] if registry else []
+    keys = faults.attempt(lambda: KeyFile(options.key_file)) if options.key_file else None
+    faults.raise_any()
+    script, source = _located(options)
+    sock = stack.enter_context(listen(address))
+    folder = stack.enter_context(scratch_folder())
+    model_folder = registry.bring(models, folder / "models") if registry else None
+    key_file = options.key_file or (None if options.no_auth else make_key_file(folder))
+    gpus = _gpus(config, stack)
+    service = Service(
+        name=re.sub(r"[^a-z0-9-]", "-", script.stem.lower()),
+        config=config,
+        launch=Launch(sys.executable, str(source), _environment(model_folder, variables)),
+        start=Start(str(script), str(source), tuple(options.arguments), at_once=config.replica_max_concurrent_requests),
+        keys=keys or (KeyFile(key_file) if key_file else None),
+        gpus=gpus,
+    )
+    display = stack.enter_context(open_display())
+    showing = Showing(lambda place, line: display.say(line if place == SERVER else f"replica {place} | {line}"))
+    stack.callback(showing.close, FAREWELL_SECONDS)
+    url = address.url(sock.getsockname()[1])
+    serve(service, address, sock, showing, lambda: showing(SERVER, _how_to_call(url, key_file, address)))
+
+
+def _located(options: argparse.Namespace) -> tuple[Path, Path]:
+    try:
+        return locate(options.script, options.source_directory)
+    except ConfigError as error:
+        raise ScriptError(str(error)) from error
+
+
+def _config(options: argparse.Namespace) -> ServiceConfig:
+    faults = Faults()
+    scale = faults.attempt(lambda: _scale(options.replicas))
+    at_once = faults.attempt(lambda: _whole("--max-concurrent", options.max_concurrent))
+    most_wait = faults.attempt(lambda: _whole("--max-wait", options.max_wait))
+    scoring_timeout = faults.attempt(lambda: _whole("--scoring-timeout", options.scoring_timeout))
+    if options.status_profile not in PROFILES:
+        faults.add(f"--status-profile {options.status_profile!r}: give one of {', '.join(PROFILES)}")
+    faults.raise_any()
+    return ServiceConfig(
+        **scale,
+        auth_enabled=not options.no_auth,
+        replica_max_concurrent_requests=at_once,
+        max_request_wait_time=most_wait,
+        scoring_timeout_ms=scoring_timeout,
+        status_profile=options.status_profile,
+    )
+
+
+def _scale(replicas: str) -> dict[str, Any]:
+    least, is_range, most = replicas.partition("-")
+    if not is_range:
+        return {"num_replicas": _whole("--replicas", replicas)}
+    found = {"autoscale_min_replicas": _whole("--replicas", least), "autoscale_max_replicas": _whole("--replicas", most)}
+    if found["autoscale_min_replicas"] > found["autoscale_max_replicas"]:
+        raise ConfigError(f"--replicas {replicas!r}: give the lesser number first, such as 1-4")
+    return found
+
+
+def _whole(option: str, text: str, least: int = 1) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+        raise ConfigError(f"{option} {text!r}: give a whole number of at least {least}")
+    return int(text)
+
+
+def _address(options: argparse.Namespace) -> Address:
+    port = _whole("--port", options.port, least=0)
+    faults = [f"--port {port}: give one up to {MOST_PORT}, or 0 for one that is free"] if port > MOST_PORT else []
+    if bool(options.tls_cert) != bool(options.tls_key):
+        faults.append("--tls-cert and --tls-key go together: give both")
+    if options.key_file and options.no_auth:
+        faults.append("--key-file and --no-auth exclude each other: give one of them")
+    tls = Tls(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
+    address = Address(options.host, port, tls)
+    if address.is_open and options.no_auth == 1:
+        faults.append(
+            f"--host {options.host} with --no-auth lets everyone who reaches this machine run the script: "
+            "give --key-file, or say --no-auth twice if that is what you want"
+        )
+    if faults:
+        raise ConfigError(faults)
+    return address
+
+
+def _environment(model_folder: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+    models = {"AZUREML_MODEL_DIR": str(model_folder)} if model_folder else {}
+    return {**without_secrets(os.environ), **models, **variables}
+
+
+def _gpus(config: ServiceConfig, stack: ExitStack) -> tuple[str, ...]:
+    """One for each replica that there may be; GPUs are not shared, as in AKS."""
+    gpus = visible_gpus()
+    if not gpus:
+        return ()
+    locks: list[GpuLock] = lock_gpus(gpus, config.scale.most)
+    for lock in locks:
+        stack.callback(lock.release)
+    if len(locks) < config.scale.most:
+        raise WorkersUnavailable(
+            f"{config.scale.most} replicas need as many GPUs, and {len(locks)} of {len(gpus)} are free: "
+            "ask for fewer with --replicas, or for none with BATCHINFER_GPUS="
+        )
+    return tuple(lock.gpu for lock in locks)
+
+
+def _how_to_call(url: str, key_file: str | None, address: Address) -> str:
+    key = f' -H "Authorization: Bearer $(head -n1 {key_file})"' if key_file else ""
+    insecure = " --insecure" if address.tls else ""
+    lines = [f"serving on {url}/score; call it:", f"  curl{insecure}{key} {url}/score -d '{{\"data\": [1, 2, 3]}}'"]
+    if address.is_open and not address.tls and key_file:
+        lines.append("without --tls-cert the key and all that is sent can be read on the network")
+    if address.is_open and not key_file:
+        lines.append("everyone who reaches this machine may run the script")
+    return "\n".join([*lines, "Ctrl-C ends it"])

@@ -1,0 +1,72 @@
+"""One connection of a caller: uvicorn's, which never gets more than a head's worth of bytes, or of time, before a request begins.
+
+Without this, whoever may connect could hold memory and connections by a head that does not end, without a key.
+"""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 10.0
+
+
+class Connection(HttpToolsProtocol):
+    """See above."""
+
+    _in_head = True
+    _head_began = False
+    _head_bytes = 0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has connected, and has so much time to ask."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Heads and bodies."""
+        self._head_began = self._in_head
+        super().data_received(data)
+        if self._head_began:
+            self._head_bytes += len(data)
+            self._expect_head()
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head, self._head_began, self._head_bytes = False, False, 0
+        self._expect_nothing()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is whole: what comes next is a head."""
+        self._in_head = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Who is answered before the body is whole sends no more of it: the connection ends."""
+        has_more = not self._in_head and not self.pipeline
+        super().on_response_complete()
+        if has_more:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self._close)
+
+    def _expect_nothing(self) -> None:
+        if self._late:
+            self._late.cancel()
+            self._late = None
+
+    def _close(self) -> None:
+        self._late = None
+        if self._in_head and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()

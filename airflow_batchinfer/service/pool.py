@@ -1,0 +1,179 @@
+"""The replicas of a service: as many as there should be, each replaced when it ends, more or fewer as the load asks.
+
+How many and how soon is decided by `autoscaling` and `restarts`; this does it. A script that cannot be loaded, or whose `init()`
+raises, before the service was ever ready ends the service; later it is only tried again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+
+from airflow_batchinfer.errors import ScriptError
+from airflow_batchinfer.service.autoscaling import Autoscaler
+from airflow_batchinfer.service.config import Scale
+from airflow_batchinfer.service.dispatching import Dispatcher
+from airflow_batchinfer.service.protocol import Ready, Said, Told, Unusable
+from airflow_batchinfer.service.replica import END_SECONDS, Replica, Role
+from airflow_batchinfer.service.restarts import Restarts
+
+DEATHS_BEFORE_THE_FIRST_ANSWER = 3
+
+
+class Pool:
+    """See above. `started` is done when all replicas that there should be at first are ready, or holds why that cannot be."""
+
+    def __init__(self, role: Role, dispatcher: Dispatcher, scale: Scale, *, init_seconds: float, gpus: Sequence[str] = ()) -> None:
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.wanted = scale.least
+        self.restarted = 0
+        self.interface: Mapping[str, object] | None = None
+        self.tell: Callable[[str], None] = lambda _: None
+        self._role = role
+        self._dispatcher = dispatcher
+        self._scale = scale
+        self._init_seconds = init_seconds
+        self._gpus = gpus
+        self._replicas: dict[int, Replica] = {}
+        self._leaving: set[Replica] = set()
+        self._restarts: dict[int, Restarts] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._closing = False
+
+    @property
+    def ready(self) -> int:
+        """Replicas that answer now."""
+        return len(self._dispatcher.ready)
+
+    def open(self, at_once: int) -> None:
+        """Start the first replicas, and follow the load if there may be more."""
+        for place in range(self.wanted):
+            self._start(place)
+        if self._scale.least != self._scale.most:
+            self._keep(self._follow(Autoscaler(self._scale, at_once)))
+
+    async def close(self) -> None:
+        """End all replicas: those that have nothing to do call `shutdown()`."""
+        self._closing = True
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        replicas = [*self._replicas.values(), *self._leaving]
+        for replica in replicas:
+            if replica.ready:
+                replica.ask_to_end()
+            else:
+                replica.kill("the service was stopped")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * END_SECONDS):
+                await asyncio.gather(*(replica.is_gone.wait() for replica in replicas))
+
+    def said(self, replica: Replica, said: Said) -> None:
+        """An answer, or what came of `init()`."""
+        match said:
+            case Told():
+                self._dispatcher.told(replica, said)
+                if replica.retired and not replica.held:
+                    replica.ask_to_end()
+            case Ready():
+                self._is_ready(replica, said)
+            case Unusable():
+                self._is_unusable(replica, said)
+
+    def closed(self, replica: Replica) -> None:
+        """What it had, others get."""
+        self._dispatcher.lost(replica)
+
+    def gone(self, replica: Replica, how: str) -> None:
+        """Start another in its place, if there should be one."""
+        self._leaving.discard(replica)
+        if self._replicas.get(replica.place) is not replica:
+            return
+        del self._replicas[replica.place]
+        if self._closing or replica.place >= self.wanted:
+            return
+        restarts = self._restarts.setdefault(replica.place, Restarts())
+        pause = restarts.pause_seconds(replica.answered, replica.ready_seconds)
+        if not self.started.done() and restarts.in_a_row >= DEATHS_BEFORE_THE_FIRST_ANSWER:
+            self.started.set_exception(ScriptError(f"the script never became ready; {restarts.in_a_row} times in a row: {how}"))
+            return
+        self.restarted += 1
+        self.tell(f"replica {replica.place} ended: {how}; another is started{f' in {pause:g} s' if pause else ''}")
+        self._later(pause, lambda: self._start(replica.place))
+
+    def resize(self, wanted: int) -> None:
+        """Have so many replicas from now on."""
+        if wanted == self.wanted:
+            return
+        self.tell(f"{wanted} replicas instead of {self.wanted}")
+        self.wanted = wanted
+        for place in [place for place in self._replicas if place >= wanted]:
+            self._retire(self._replicas.pop(place))
+        for place in range(wanted):
+            self._start(place)
+
+    def _start(self, place: int) -> None:
+        if place not in self._replicas and place < self.wanted and not self._closing:
+            variables = {"CUDA_VISIBLE_DEVICES": self._gpus[place]} if self._gpus else {}
+            try:
+                replica = Replica(place, self._role, variables, self)
+            except OSError as error:
+                self._could_not_start(place, error)
+                return
+            self._replicas[place] = replica
+            self._keep(replica.begin())
+            self._later(self._init_seconds, lambda: self._overran_init(replica))
+
+    def _could_not_start(self, place: int, error: OSError) -> None:
+        told = f"replica {place} cannot be started: {error}"
+        if self.started.done():
+            self.tell(told)
+            self._later(self._restarts.setdefault(place, Restarts()).pause_seconds(0, 0), lambda: self._start(place))
+        else:
+            self.started.set_exception(ScriptError(told))
+
+    def _is_ready(self, replica: Replica, said: Ready) -> None:
+        self.interface = said.interface
+        if replica.retired:
+            replica.ask_to_end()
+            return
+        self._dispatcher.add(replica)
+        if not self.started.done() and self.ready >= self.wanted:
+            self.started.set_result(None)
+
+    def _is_unusable(self, replica: Replica, said: Unusable) -> None:
+        if self.started.done():
+            self.tell(f"replica {replica.place} cannot answer: {said.reason}\n{said.of_the_script}".rstrip())
+        else:
+            self.started.set_exception(ScriptError(f"the script cannot be served: {said.reason}", said.of_the_script))
+
+    def _overran_init(self, replica: Replica) -> None:
+        if not replica.ready and not replica.is_closed:
+            replica.kill(f"init() took longer than {self._init_seconds:g} s")
+
+    def _retire(self, replica: Replica) -> None:
+        replica.retired = True
+        self._leaving.add(replica)
+        self._dispatcher.remove(replica)
+        if replica.ready and not replica.held:
+            replica.ask_to_end()
+
+    async def _follow(self, autoscaler: Autoscaler) -> None:
+        while True:
+            await asyncio.sleep(self._scale.refresh_seconds)
+            self.resize(autoscaler.decide(time.monotonic(), self._dispatcher.running + self._dispatcher.waiting))
+
+    def _keep(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        def due() -> None:
+            self._timers.discard(timer)
+            do()
+
+        timer = asyncio.get_running_loop().call_later(seconds, due)
+        self._timers.add(timer)

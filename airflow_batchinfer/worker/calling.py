@@ -1,0 +1,269 @@
+"""How a script's `run` is called with a request, and what is made of that which it returns.
+
+    run(raw_data)                          the body as text; of a GET the query as JSON
+    run(raw_data, request_headers)         with a dict of the request's headers, in either place
+    @input_schema(...) run(a, b)           the values of a JSON object, by name
+    @rawhttp run(request)                  the request itself; it may return a response with status and headers
+    run_batch([raw_data, ...])             one result for each, in their order
+
+A decorator is known by the marks that it leaves on the function, not by where it comes from.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from urllib.parse import parse_qsl
+
+from . import as_json
+from .describing import described
+from .script import Script, Unusable
+
+HEADERS = "request_headers"
+OK, BAD_REQUEST, UNSUPPORTED, MOST_STATUS = 200, 400, 415, 599
+_HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+\Z")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+
+
+class Asked(NamedTuple):
+    """A request: what the router says of it, and its body as it came."""
+
+    header: Dict[str, Any]
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What is said to a caller; a traceback is only for the log."""
+
+    status: int
+    body: bytes
+    raised: bool = False
+    traceback: str = ""
+    headers: Optional[List[Tuple[str, str]]] = None
+
+
+class BadInput(Exception):
+    """A request that `run` cannot be called with, by the caller's fault."""
+
+    def __init__(self, message: str, status: int = BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def caller_of(script: Script, name: str) -> Caller:
+    """How this script is to be called."""
+    run, run_batch = script.function("run"), script.function("run_batch")
+    if run is None and run_batch is None:
+        raise Unusable(f"{name} has no function run(raw_data)")
+    function: Any = run or run_batch
+    if run is not None and getattr(run, "is_raw_http", False):
+        return Caller(script, _raw_as(_parameters(function)), raw=True)
+    schema = getattr(run, "inference_schema", None)
+    if isinstance(schema, dict):
+        signature = inspect.signature(function)
+        return Caller(script, _by_name(signature), schema=schema, headers=HEADERS in signature.parameters)
+    parameters = [parameter.name for parameter in _parameters(function)]
+    headers = HEADERS in parameters
+    body = next((parameter for parameter in parameters if parameter != HEADERS), None)
+    if run is not None and body is None:
+        raise Unusable(f"{name}: run() takes no argument; give it one for the request's body: run(raw_data)")
+    return Caller(script, _text_as(body or "", wants_headers=headers), batches=run_batch is not None, headers=headers)
+
+
+class Caller:
+    """Calls `run`, or `run_batch`, which are looked up each time: scripts replace them."""
+
+    def __init__(
+        self,
+        script: Script,
+        arguments: Callable[[Asked], Dict[str, Any]],
+        *,
+        batches: bool = False,
+        raw: bool = False,
+        headers: bool = False,
+        schema: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        self.script = script
+        self.batches = batches
+        self.takes: Dict[str, Any] = {
+            "batches": batches,
+            "raw": raw,
+            "named": schema is not None,
+            "headers": headers or raw,
+            "interface": _interface(schema),
+        }
+        self._arguments = arguments
+
+    def run(self, asked: Asked) -> Reply:
+        """Answer one request."""
+        run = self.script.function("run")
+        if run is None:
+            return self.run_batch([asked])[0]
+        try:
+            arguments = self._arguments(asked)
+        except BadInput as error:
+            return _refused(error)
+        try:
+            return _reply_of(run(**arguments))
+        except BaseException as error:
+            return _raised(error)
+
+    def run_batch(self, batch: Sequence[Asked]) -> List[Reply]:
+        """Answer several at once; those that are no text are told so, and the others do not suffer from it."""
+        texts: List[Any] = []
+        for asked in batch:
+            try:
+                texts.append(_text(asked))
+            except BadInput as error:
+                texts.append(error)
+        good = [text for text in texts if not isinstance(text, BadInput)]
+        found = iter(self._results(good) if good else [])
+        return [_refused(text) if isinstance(text, BadInput) else next(found) for text in texts]
+
+    def _results(self, texts: List[str]) -> List[Reply]:
+        run_batch: Any = self.script.function("run_batch")
+        try:
+            results = list(run_batch(texts))
+            if len(results) != len(texts):
+                raise ValueError(f"run_batch was given {len(texts)} requests and returned {len(results)} results; give one for each")
+        except BaseException as error:
+            failed = _raised(error)
+            return [failed, *(failed._replace(traceback="") for _ in texts[1:])]
+        return [_replied(result) for result in results]
+
+
+def _replied(result: Any) -> Reply:
+    try:
+        return _reply_of(result)
+    except BaseException as error:
+        return _raised(error)
+
+
+def _reply_of(result: Any) -> Reply:
+    """JSON, unless it is a response already: something with a status, headers and data."""
+    status, data = getattr(result, "status_code", None), getattr(result, "data", None)
+    if isinstance(status, int) and isinstance(data, bytes):
+        headers = [_checked_header(str(name), str(value)) for name, value in result.headers.items()]
+        return Reply(_checked_status(status), data, headers=headers)
+    return Reply(OK, as_json.encoded({} if result is None else result))
+
+
+def _checked_status(status: int) -> int:
+    if not OK <= status <= MOST_STATUS:
+        raise ValueError(f"run() returned a response of the status {status}; give one of {OK} to {MOST_STATUS}")
+    return status
+
+
+def _checked_header(name: str, value: str) -> Tuple[str, str]:
+    if not _HEADER_NAME.match(name) or not _HEADER_VALUE.match(value):
+        raise ValueError(f"run() returned a response with the header {name!r}: {value!r}, which HTTP does not allow")
+    return name, value
+
+
+def _refused(error: BadInput) -> Reply:
+    return Reply(error.status, as_json.encoded({"message": str(error)}))
+
+
+def _raised(error: BaseException) -> Reply:
+    return Reply(OK, b"", raised=True, traceback=described(error, "")["traceback"])
+
+
+def _text_as(name: str, *, wants_headers: bool) -> Callable[[Asked], Dict[str, Any]]:
+    def arguments(asked: Asked) -> Dict[str, Any]:
+        given: Dict[str, Any] = {name: _text(asked)}
+        if wants_headers:
+            given[HEADERS] = dict(asked.header["headers"])
+        return given
+
+    return arguments
+
+
+def _by_name(signature: inspect.Signature) -> Callable[[Asked], Dict[str, Any]]:
+    def arguments(asked: Asked) -> Dict[str, Any]:
+        body = _object(asked)
+        given = {}
+        for parameter in signature.parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if parameter.name == HEADERS:
+                given[HEADERS] = dict(asked.header["headers"])
+                continue
+            value = body.get(parameter.name, parameter.default)
+            if value is parameter.empty:
+                raise BadInput(f"A value is not provided for the {parameter.name!r} parameter.")
+            given[parameter.name] = value
+        return given
+
+    return arguments
+
+
+def _object(asked: Asked) -> Dict[str, Any]:
+    if "query" in asked.header:
+        return _of_query(asked)
+    if "json" not in asked.header.get("type", ""):
+        raise BadInput("Expects Content-Type to be application/json", UNSUPPORTED)
+    try:
+        body = json.loads(asked.body)
+    except ValueError as error:
+        raise BadInput(f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise BadInput("the body is not a JSON object")
+    return body
+
+
+def _raw_as(parameters: List[inspect.Parameter]) -> Callable[[Asked], Dict[str, Any]]:
+    module = importlib.import_module("azureml.contrib.services.aml_request")
+
+    def arguments(asked: Asked) -> Dict[str, Any]:
+        header, body = asked
+        request = module.AMLRequest(header["method"], header["url"], dict(header["headers"]), b"" if "query" in header else body)
+        return {parameters[0].name: request}
+
+    return arguments
+
+
+def _text(asked: Asked) -> str:
+    if "query" in asked.header:
+        return json.dumps(_of_query(asked))
+    try:
+        return asked.body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _of_query(asked: Asked) -> Dict[str, Any]:
+    """Each name's value, as JSON where it is that; a list of a name that is there several times."""
+    found: Dict[str, List[Any]] = {}
+    for name, text in parse_qsl(asked.body.decode("latin-1"), keep_blank_values=True):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _parameters(function: Callable[..., Any]) -> List[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return [inspect.Parameter("raw_data", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+
+
+def _interface(schema: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    """What callers send and get, as far as the decorators' types can say it."""
+    if schema is None:
+        return {"input": {"type": "object", "example": {}}, "output": {"type": "object", "example": {}}}
+    given = {name: _described_type(kind) for name, kind in schema.get("input", {}).items()}
+    return {"input": {"type": "object", "properties": given, "required": sorted(given)}, "output": _described_type(schema.get("output"))}
+
+
+def _described_type(kind: Any) -> Any:
+    describe = getattr(kind, "input_to_swagger", None)
+    try:
+        return json.loads(as_json.encoded(describe())) if callable(describe) else {}
+    except Exception:
+        return {}

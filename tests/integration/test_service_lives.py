@@ -1,0 +1,258 @@
+"""How a service begins and ends, and what becomes of its requests when processes die."""
+
+import os
+import signal
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.lab import COMMAND, SCRIPTS, Lab
+from tests.integration.leftovers import children, is_alive, wait_for_the_end, wait_until
+from tests.integration.serving import KEYS, Callers, Server, begun
+
+RAW_HTTP = """
+class AMLRequest:
+    def __init__(self, method, url, headers, body):
+        self.method, self.url, self.headers, self.data = method, url, headers, body
+
+
+class AMLResponse:
+    def __init__(self, data, status_code, headers):
+        self.data, self.status_code, self.headers = data, status_code, headers
+
+
+def rawhttp(function):
+    function.is_raw_http = True
+    return function
+"""
+RAW_SCRIPT = """
+from azureml.contrib.services.aml_request import AMLResponse, rawhttp
+
+
+def init():
+    pass
+
+
+@rawhttp
+def run(request):
+    told = f"{request.method} {request.url} {request.headers.get('X-Tenant')} {request.headers.get('Authorization')}"
+    return AMLResponse(told.encode() + b" " + request.data, 201, {"Content-Type": "image/png", "Connection": "x"})
+"""
+
+
+def test_no_request_is_lost_while_replicas_are_killed(lab: Lab):
+    server = Server(lab, "answers.py", "--replicas", 2, "--max-wait", 20_000).wait_until_ready()
+    with Callers() as callers:
+        asked = [callers.call(server.ask, body=number) for number in range(300)]
+        for kill in range(4):
+            wait_until(lambda kill=kill: sum(one.done() for one in asked) > 50 * (kill + 1), "some are answered")
+            victim = wait_until(server.program.workers, "a replica lives")[0]
+            lab.kill(victim)
+        answers = [one.result() for one in asked]
+    assert [answer.status for answer in answers] == [200] * 300
+    assert [answer.value for answer in answers] == list(range(300))
+    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+
+
+def test_readiness_counts_replicas_that_live_and_have_been_through_init(lab: Lab):
+    gate = lab.state / "init"
+    gate.touch()
+    server = Server(lab, "answers.py", "--env", f"INIT_GATE={gate}").wait_until_ready()
+    assert server.ask("/health/ready").status == 200
+    gate.unlink()
+    lab.kill(server.program.workers()[0])
+    wait_until(lambda: server.ask("/health/ready").status == 503, "nobody is ready")
+    assert server.ask("/health/live").status == 200
+    with Callers() as callers:
+        answer = callers.call(server.ask, body=1).result()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        gate.touch()
+    wait_until(lambda: server.ask("/health/ready").status == 200, "the replacement is ready")
+    assert server.ask(body=1).status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_is_told_to_end_answers_who_was_let_in_and_refuses_others(lab: Lab, number: int):
+    server = Server(lab, "answers.py", "--replicas", 2, "--max-wait", 20_000).wait_until_ready()
+    gate = lab.state / "gate"
+    with Callers() as callers:
+        asked = [callers.call(server.do, "wait", str(gate)) for _ in range(3)]
+        wait_until(lambda: begun(gate) == 2, "both replicas are busy")
+        wait_until(lambda: server.metric("batchinfer_requests_waiting") == 1, "the third waits")
+        server.program.send(number)
+        wait_until(lambda: refuses(server), "new connections are refused")
+        gate.touch()
+        assert [one.result().status for one in asked] == [200] * 3
+    assert server.program.wait(20).code == 0
+    assert lab.leftovers == []
+
+
+def refuses(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_second_signal_does_not_wait(lab: Lab):
+    server = Server(lab, "answers.py").wait_until_ready()
+    with Callers() as callers:
+        asked = callers.call(server.do, "hang")
+        wait_until(lambda: server.metric("batchinfer_requests_running") == 1, "it hangs")
+        server.program.send(signal.SIGTERM)
+        wait_until(lambda: "stopping" in server.log, "it stops")
+        server.program.send(signal.SIGTERM)
+        server.program.wait(20)
+        assert isinstance(asked.exception(), OSError) or asked.result().status == 503
+    assert lab.leftovers == []
+
+
+def test_when_the_router_is_killed_no_replica_outlives_it(lab: Lab):
+    server = Server(lab, "answers.py", "--replicas", 2).wait_until_ready()
+    workers = server.program.workers()
+    lab.kill(server.program.pid)
+    for worker in workers:
+        wait_for_the_end(worker, 5)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("init_raises.py", "FileNotFoundError: model.h5 is not here"),
+        ("no_run.py", "has no function run(raw_data)"),
+        ("not_there.py", "there is no file"),
+        ("init_exits.py", "never became ready"),
+        ("syntax_error.py.txt", "is not a Python file"),
+    ],
+)
+def test_a_script_that_cannot_be_served_ends_the_process_with_3_and_says_why(lab: Lab, script: str, told: str):
+    ended = Server(lab, script).program.wait(30)
+    assert ended.code == 3, ended.stderr
+    assert told in ended.stderr
+    if script == "init_raises.py":
+        assert "Traceback" in ended.stderr
+    assert lab.leftovers == []
+
+
+def test_a_wrong_command_lists_every_fault_and_starts_nothing(lab: Lab):
+    given = ["--port", "70000", "--replicas", "0", "--max-wait", "x", "--host", "0.0.0.0", "--no-auth", "--tls-cert", "a"]  # noqa: S104 - refused
+    ended = lab.batchinfer("serve", SCRIPTS / "answers.py", *given)
+    assert ended.code == 2
+    for told in ("--port 70000", "--replicas '0'", "--max-wait 'x'", "--no-auth twice", "--tls-cert and --tls-key go together"):
+        assert told in ended.stderr
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(lab: Lab):
+    server = Server(lab, "answers.py", "--no-auth").wait_until_ready()
+    ended = lab.batchinfer("serve", SCRIPTS / "answers.py", "--port", server.port)
+    assert ended.code == 2
+    assert f"127.0.0.1:{server.port} cannot be listened on" in ended.stderr
+    assert server.ask(body=1, key=None).status == 200  # told to ask for no key
+
+
+def test_without_a_key_file_there_is_a_new_key_in_a_file_that_is_gone_with_the_service(lab: Lab):
+    command = [*COMMAND, "serve", str(SCRIPTS / "answers.py"), "--port", "0"]
+    program = lab.start_program(command)
+    wait_until(lambda: "Ctrl-C" in program.stderr, "the server is ready")
+    [line] = [line for line in program.stderr.splitlines() if line.startswith("  curl")]
+    called = subprocess.run(["bash", "-c", line.replace("  curl", "curl --silent", 1)], capture_output=True, text=True, check=True)
+    assert called.stdout == '{"data": [1, 2, 3]}'
+    key_file = Path(line.partition("head -n1 ")[2].partition(")")[0])
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert key_file.read_text().strip() not in program.stderr
+    program.send(signal.SIGINT)
+    assert program.wait(20).code == 0
+    assert not key_file.exists()
+
+
+def test_tls_is_an_option(lab: Lab):
+    files = [str(lab.root / name) for name in ("cert.pem", "key.pem")]
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run([*make, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    server = Server(lab, "answers.py", "--tls-cert", files[0], "--tls-key", files[1]).wait_until_ready()
+    context = ssl.create_default_context(cafile=files[0])
+    with server.connect() as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as secret:
+        secret.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert secret.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_several_requests_at_once_have_threads_of_their_own(lab: Lab):
+    server = Server(lab, "answers.py", "--max-concurrent", 4).wait_until_ready()
+    gate = lab.state / "gate"
+    with Callers() as callers:
+        asked = [callers.call(server.do, "wait", str(gate)) for _ in range(4)]
+        wait_until(lambda: begun(gate) == 4, "four run at once")
+        gate.touch()
+        assert [one.result().value for one in asked] == ["waited"] * 4
+
+
+def test_a_batch_is_what_has_come_and_nobody_waits_for_more(lab: Lab):
+    server = Server(lab, "answers_in_batches.py", "--max-concurrent", 4, "--max-wait", 20_000).wait_until_ready()
+    assert server.ask(body=b"alone").value == 1
+    with Callers() as callers:
+        first = callers.call(server.ask, body=b"wait")
+        wait_until((lab.state / "waiting").exists, "the first runs")
+        others = [callers.call(server.ask, body=b"more") for _ in range(3)]
+        wait_until(lambda: server.metric("batchinfer_requests_running") == 4, "three more have come")
+        (lab.state / "gate").touch()
+        assert first.result().value == 1
+        assert [one.result().value for one in others] == [3, 3, 3]
+
+
+def test_more_replicas_come_within_seconds_when_there_is_more_to_do(lab: Lab):
+    server = Server(lab, "answers.py", "--replicas", "1-3", "--max-wait", 20_000).wait_until_ready()
+    assert server.metric("batchinfer_replicas_ready") == 1
+    gate = lab.state / "gate"
+    with Callers() as callers:
+        asked = [callers.call(server.do, "wait", str(gate)) for _ in range(3)]
+        wait_until(lambda: begun(gate) == 3, "three run at once", 10)
+        gate.touch()
+        assert [one.result().status for one in asked] == [200] * 3
+
+
+def test_a_model_is_where_a_script_looks_for_it(lab: Lab):
+    weights = lab.root / "weights"
+    weights.mkdir()
+    (weights / "w.bin").write_bytes(b"1")
+    workspace = ["--workspace", lab.workspace_url]
+    assert lab.batchinfer("models", "register", "mnist", weights, *workspace).code == 0
+    server = Server(lab, "answers.py", "--model", "mnist:1", *workspace).wait_until_ready()
+    assert server.do("model").value == ["weights"]
+
+
+def test_a_script_may_ask_for_the_request_itself_and_return_a_response(lab: Lab):
+    source = lab.root / "source"
+    package = source / "azureml" / "contrib" / "services"
+    package.mkdir(parents=True)
+    (package / "aml_request.py").write_text(RAW_HTTP)
+    (source / "score.py").write_text(RAW_SCRIPT)
+    server = Server(lab, source / "score.py", "--source-directory", source).wait_until_ready()
+    answer = server.ask("/score?a=1", body=b"\xff\xfe", x_tenant="blue")
+    assert (answer.status, answer.body) == (201, b"POST /score?a=1 blue None \xff\xfe")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-ms-run-function-failed"] == "False"
+
+
+def test_a_replica_whose_keeper_is_killed_is_replaced(lab: Lab):
+    server = Server(lab, "answers.py").wait_until_ready()
+    [keeper] = server.program.keepers()
+    [worker] = children(keeper)
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: not is_alive(worker), "the replica is gone")
+    wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")

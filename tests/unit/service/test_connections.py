@@ -1,0 +1,108 @@
+"""A connection is given so much time and so many bytes for a head, and no more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from airflow_batchinfer.service import connections
+from airflow_batchinfer.service.connections import MOST_HEAD_BYTES, Connection
+
+HEAD = b"GET / HTTP/1.1\r\nhost: x\r\n"
+
+
+class Wire(asyncio.Transport):
+    """A transport that leads nowhere, and says when it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = asyncio.Event()
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def is_closing(self) -> bool:
+        return self.closed.is_set()
+
+    def resume_reading(self) -> None:
+        """Nothing was paused."""
+
+    def pause_reading(self) -> None:
+        """Nothing comes by itself."""
+
+
+async def answer(scope: dict, receive: Callable, send: Callable[[dict], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+def connected() -> tuple[Connection, Wire]:
+    connection = Connection(uvicorn.Config(answer, lifespan="off", log_config=None), ServerState(), {})
+    wire = Wire()
+    connection.connection_made(wire)
+    return connection, wire
+
+
+def played(play: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(play(), 20))
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD], ids=["nothing", "half a head"])
+def test_who_does_not_ask_in_time_is_let_go(monkeypatch: pytest.MonkeyPatch, sent: bytes):
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.01)
+
+    async def play() -> None:
+        connection, wire = connected()
+        if sent:
+            connection.data_received(sent)
+        await wire.closed.wait()
+        assert wire.written == b""
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_a_head_that_never_ends_is_read_no_further_than_the_limit():
+    async def play() -> None:
+        connection, wire = connected()
+        connection.data_received(HEAD + b"a: ")
+        pieces = 0
+        while not wire.is_closing():
+            connection.data_received(b"x" * 1000)
+            pieces += 1
+        assert pieces <= MOST_HEAD_BYTES // 1000 + 1
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_a_request_in_pieces_of_any_size_is_answered_and_the_next_one_too():
+    async def play() -> None:
+        connection, wire = connected()
+        for _ in range(2):
+            for piece in (HEAD[:5], HEAD[5:], b"a: b\r\n", b"\r\n"):
+                connection.data_received(piece)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert wire.written.count(b"200 OK") == 2
+        assert not wire.is_closing()
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_a_body_that_goes_on_after_the_answer_ends_the_connection():
+    async def play() -> None:
+        connection, wire = connected()
+        connection.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab")
+        await wire.closed.wait()
+        assert wire.written.startswith(b"HTTP/1.1 200 OK")
+        connection.connection_lost(None)
+
+    played(play)

@@ -1,0 +1,184 @@
+"""The queue with replicas that are made of nothing: who gets what, and what becomes of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from airflow_batchinfer.service.dispatching import Dispatcher, Limits
+from airflow_batchinfer.service.protocol import Question, Told
+from airflow_batchinfer.service.wire import Answered, Failed, Failure, Outcome
+
+QUESTION = Question(b"", "POST", "/score", b"", None, [])
+
+
+class Puppet:
+    """What a dispatcher knows of a replica."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, None] = {}
+        self.answered = 0
+        self.killed_because = ""
+
+    def give(self, number: int, question: Question) -> None:
+        assert question is QUESTION
+        self.held[number] = None
+
+    def kill(self, because: str) -> None:
+        self.killed_because = because
+
+
+class Stage:
+    """A dispatcher and its puppets, in one event loop."""
+
+    def __init__(self, scoring_seconds: float = 60.0, most_wait_seconds: float = 60.0, at_once: int = 1) -> None:
+        self.dispatcher = Dispatcher(Limits(scoring_seconds, most_wait_seconds, at_once))
+
+    def puppet(self) -> Puppet:
+        puppet = Puppet()
+        self.dispatcher.add(puppet)
+        return puppet
+
+    async def ask(self, count: int = 1) -> list[asyncio.Task[Outcome]]:
+        tasks = [asyncio.ensure_future(self.dispatcher.ask(QUESTION)) for _ in range(count)]
+        await asyncio.sleep(0)
+        return tasks
+
+    def answer(self, puppet: Puppet, seconds: float = 1.0) -> int:
+        number = next(iter(puppet.held))
+        self.dispatcher.told(puppet, Told(number, Answered(200, b"%d" % number, seconds)))
+        return number
+
+
+def played(play: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(play(), 20))
+
+
+def test_each_replica_has_as_many_as_it_may_and_the_rest_waits_in_one_queue():
+    async def play() -> None:
+        stage = Stage(at_once=2)
+        puppets = [stage.puppet(), stage.puppet()]
+        await stage.ask(6)
+        assert [len(puppet.held) for puppet in puppets] == [2, 2]
+        assert (stage.dispatcher.running, stage.dispatcher.waiting) == (4, 2)
+        stage.answer(puppets[1])
+        assert [len(puppet.held) for puppet in puppets] == [2, 2]
+        assert stage.dispatcher.waiting == 1
+
+    played(play)
+
+
+def test_what_a_dead_replica_had_is_tried_once_more_before_all_that_waits():
+    async def play() -> None:
+        stage = Stage()
+        first = stage.puppet()
+        asked = await stage.ask(3)
+        stage.dispatcher.lost(first)
+        second = stage.puppet()
+        stage.answer(second)
+        assert isinstance(await asked[0], Answered)
+        assert stage.dispatcher.retried == 1
+
+    played(play)
+
+
+def test_a_request_that_two_replicas_died_of_is_not_tried_a_third_time():
+    async def play() -> None:
+        stage = Stage()
+        [asked] = await stage.ask()
+        for _ in range(2):
+            stage.dispatcher.lost(stage.puppet())
+        assert await asked == Failed(Failure.DIED)
+        assert stage.dispatcher.running == stage.dispatcher.waiting == 0
+
+    played(play)
+
+
+def test_fast_replicas_are_given_requests_ahead_and_a_death_costs_only_the_first_of_them_a_try():
+    async def play() -> None:
+        stage = Stage()
+        puppet = stage.puppet()
+        await stage.ask()
+        stage.answer(puppet, 0.0001)
+        asked = await stage.ask(4)
+        assert len(puppet.held) == 4
+        for _ in range(2):
+            stage.dispatcher.lost(puppet)
+            puppet = stage.puppet()
+        assert len(puppet.held) == 3
+        while puppet.held:
+            stage.answer(puppet, 0.0001)
+        outcomes = [await one for one in asked]
+        assert outcomes[0] == Failed(Failure.DIED)
+        assert all(isinstance(outcome, Answered) for outcome in outcomes[1:])
+
+    played(play)
+
+
+def test_a_request_that_takes_too_long_ends_its_replica_and_what_else_that_has_goes_on():
+    async def play() -> None:
+        stage = Stage(scoring_seconds=0.02, at_once=2)
+        puppet = stage.puppet()
+        [slow] = await stage.ask()
+        assert await slow == Failed(Failure.TIMED_OUT)
+        assert puppet.killed_because == "run() took longer than 0.02 s"
+        assert puppet.held == {}
+
+    played(play)
+
+
+def test_an_answer_that_comes_late_or_was_never_asked_for_is_nothing():
+    async def play() -> None:
+        stage = Stage()
+        puppet, other = stage.puppet(), stage.puppet()
+        [asked] = await stage.ask()
+        for told in (Told(99, Answered(200, b"", 0.1)), Told(1, Answered(200, b"forged", 0.1))):
+            stage.dispatcher.told(other, told)
+        assert not asked.done()
+        stage.answer(puppet)
+        stage.dispatcher.told(puppet, Told(1, Answered(200, b"again", 0.1)))
+        assert (await asked) == Answered(200, b"1", 1.0)
+
+    played(play)
+
+
+@pytest.mark.parametrize("puppets", [0, 1])
+def test_who_waits_too_long_is_told_so_and_leaves_the_queue(puppets: int):
+    async def play() -> None:
+        stage = Stage(most_wait_seconds=0.02)
+        for _ in range(puppets):
+            stage.puppet()
+        asked = await stage.ask(1 + puppets)
+        outcome = await asked[-1]
+        assert outcome == Failed(Failure.OVERLOADED, 1)
+        assert stage.dispatcher.waiting == 0
+
+    played(play)
+
+
+def test_who_would_wait_in_vain_is_refused_at_once_and_told_when_to_come_again():
+    async def play() -> None:
+        stage = Stage(most_wait_seconds=0.5)
+        puppet = stage.puppet()
+        await stage.ask()
+        stage.answer(puppet, seconds=3.0)
+        await stage.ask(2)  # one runs, one waits for the one that runs
+        [third] = await stage.ask()
+        assert third.done()
+        assert await third == Failed(Failure.OVERLOADED, 3)
+
+    played(play)
+
+
+def test_when_the_service_stops_everybody_is_told():
+    async def play() -> None:
+        stage = Stage()
+        puppet = stage.puppet()
+        asked = await stage.ask(2)
+        stage.dispatcher.stop()
+        assert [await one for one in asked] == [Failed(Failure.STOPPING)] * 2
+        assert puppet.killed_because == "the service was stopped"
+        [late] = await stage.ask()
+        assert isinstance(await late, Failed)
+
+    played(play)
