@@ -20,6 +20,9 @@ _LINE_ENDS = "\x85\u2028\u2029"
 _REQUIRED = ("entry_script", "error_threshold")
 # Azure's own: a cluster, and how a Docker image is built.
 _OF_AZURE = ("compute_target_name", "environment", "environment_name", "environment_version", "environment_dir_path")
+# What the original must find and we have no word for: Airflow's own interpreter, and where Airflow runs what says no pool.
+_NO_ENVIRONMENT = {"name": "airflow", "python": {"userManagedDependencies": True}}
+_NO_TARGET = "default_pool"
 
 
 def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +37,9 @@ def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict
         raise ConfigError([f"{path}: {name!r} under {KEY}: is no argument of ParallelRunConfig" for name in unknown])
     if missing := [name for name in _REQUIRED if name not in found]:
         raise ConfigError([f"{path}: there is no {name} under {KEY}:" for name in missing])
-    foreign = [name for name in _OF_AZURE if stored.get(name) is not None and not ("compute_target" in found and name == _OF_AZURE[0])]
+    of_ours = {"environment"} if stored.get("environment") == _NO_ENVIRONMENT else set()
+    of_ours |= {"compute_target_name"} if "compute_target" in stored or "compute_target" in instead else set()
+    foreign = [name for name in _OF_AZURE if stored.get(name) is not None and name not in of_ours]
     if foreign:
         told = f"{path}: {', '.join(foreign)} is Azure ML's and is left out; say where the nodes run with compute_target=ComputeTarget(...)"
         warnings.warn(told, stacklevel=3)
@@ -45,19 +50,22 @@ def write(path: Path, config: "ParallelRunConfig") -> None:
     """Write every argument."""
     import yaml
 
+    from airflow_batchinfer.planning import yaml_text
+
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     stored = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    if target := config.compute_target:
-        # The original looks its cluster up by a name; it leaves out what it does not know.
-        stored |= {"compute_target": asdict(target), "compute_target_name": target.queue or target.pool}
+    target = config.compute_target
+    # The original looks its cluster up by a name; it leaves out what it does not know.
+    stored["compute_target_name"] = (target and (target.queue or target.pool)) or _NO_TARGET
+    stored |= {"compute_target": target and asdict(target), "environment": dict(_NO_ENVIRONMENT)}
     if config.partition_keys is not None:
         stored["partition_keys"] = list(config.partition_keys)
     if config.environment_variables is not None:
         stored["environment_variables"] = dict(config.environment_variables)
     try:
-        text = yaml.safe_dump({KEY: stored}, sort_keys=False, allow_unicode=True)
+        text = yaml_text.dump({KEY: stored}, allow_unicode=True)
         if any(mark in text for mark in _LINE_ENDS):  # written as they are, they would be read as spaces
-            text = yaml.safe_dump({KEY: stored}, sort_keys=False)
+            text = yaml_text.dump({KEY: stored}, allow_unicode=False)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} can only hold text and numbers, not what a run knows or an object: {error}") from error
     path.write_text(text, "utf-8")
@@ -73,8 +81,10 @@ def _target(path: Path, stored: Mapping[str, Any]) -> ComputeTarget:
 def _mapping(path: Path) -> Mapping[str, Any]:
     import yaml
 
+    from airflow_batchinfer.planning import yaml_text
+
     try:
-        stored = yaml.safe_load(path.read_text("utf-8"))
+        stored = yaml_text.load(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {path.absolute()}") from error
     except OSError as error:

@@ -88,7 +88,7 @@ def test_what_still_looks_like_a_template_when_all_is_rendered_is_refused(worksp
 
 
 def test_more_nodes_than_airflow_maps_are_refused_also_when_only_the_run_knows_how_many(workspace: Workspace, asked: dict[str, Any]):
-    with pytest.raises(ConfigError, match=r"node_count='5000': Airflow maps at most 1024 tasks"):
+    with pytest.raises(ConfigError, match=r"node_count=5000: Airflow maps at most 1024 tasks"):
         plan(workspace, Asked(**{**asked, "config": {**asked["config"], "node_count": "5000"}}))
 
 

@@ -67,6 +67,8 @@ def faults_of(path: Path, **instead: object) -> tuple[str, ...]:
     return raised.value.faults
 
 
+# Text that YAML 1.1 or 1.2 takes for something else.
+AMBIGUOUS = ["on", "Off", "yes", "y", "010", "0o17", "0x1F", "1e3", "1_000", "12:30:45", "2026-11-21", ".5", "=", "<<", "~", "null", ""]
 texts = st.text(min_size=1, max_size=20)
 lines = texts.filter(lambda text: "\0" not in text)
 names = lines.filter(lambda text: "=" not in text)
@@ -88,7 +90,7 @@ configs = st.builds(
     allowed_failed_percent=st.none() | st.floats(0, 100),
     append_row_file_name=st.sampled_from(["rows.txt", "ümläut", "null", "1e3", "yes", " "]),
     logging_level=st.sampled_from(["WARNING", "debug"]),
-    environment_variables=st.none() | st.dictionaries(names, lines | st.just("") | templates, max_size=4),
+    environment_variables=st.none() | st.dictionaries(names, st.sampled_from(AMBIGUOUS) | lines | st.just("") | templates, max_size=4),
     description=st.none() | st.text(max_size=50),
     compute_target=st.none() | targets,
 )
@@ -151,6 +153,33 @@ def test_whoever_says_where_the_nodes_run_is_not_warned_of_the_cluster(tmp_path:
         config = ParallelRunConfig.from_yaml(written(tmp_path, AZURE), compute_target=ComputeTarget(queue="gpu"))
     assert "compute_target_name" not in str(warned[0].message)
     assert config.compute_target == ComputeTarget(queue="gpu")
+
+
+def test_plain_words_of_azure_s_yaml_are_text_as_in_version_1_2(tmp_path: Path):
+    azure = AZURE.replace("EXAMPLE_ENV_VAR: EXAMPLE_VALUE", "FLAG: on\n    TIME: 12:30:45\n    no: Off\n    DAY: 2026-11-21")
+    with pytest.warns(UserWarning, match=LEFT_OUT):
+        config = ParallelRunConfig.from_yaml(written(tmp_path, azure))
+    assert config.environment_variables == {"FLAG": "on", "TIME": "12:30:45", "no": "Off", "DAY": "2026-11-21"}
+
+
+def test_numbers_of_azure_s_yaml_are_those_of_version_1_2(tmp_path: Path):
+    text = "parallel_run_config: {entry_script: a, error_threshold: 010, node_count: 0o17, run_max_try: 0x1F, run_invocation_timeout: 1e3}"
+    config = ParallelRunConfig.from_yaml(written(tmp_path, text))
+    assert (config.error_threshold, config.node_count, config.run_max_try, config.run_invocation_timeout) == (10, 15, 31, 1000.0)
+
+
+@pytest.mark.parametrize("text", [text for text in AMBIGUOUS if text != "y"])
+def test_text_that_either_version_takes_for_something_else_is_quoted(tmp_path: Path, text: str):
+    ParallelRunConfig(entry_script="score.py", error_threshold=1, description=text).to_yaml(tmp_path / "c.yml")
+    assert f"description: '{text}'" in (tmp_path / "c.yml").read_text()
+
+
+def test_the_original_finds_a_cluster_and_an_environment_in_every_file_and_we_say_nothing_of_them(tmp_path: Path):
+    ParallelRunConfig(entry_script="score.py", error_threshold=1).to_yaml(tmp_path / "c.yml")
+    found = yaml.safe_load((tmp_path / "c.yml").read_text())["parallel_run_config"]
+    assert found["compute_target_name"] == "default_pool"
+    assert found["environment"]["name"] == "airflow"
+    assert ParallelRunConfig.from_yaml(tmp_path / "c.yml").compute_target is None
 
 
 def test_what_is_said_beside_the_file_counts_instead_of_it(tmp_path: Path):
