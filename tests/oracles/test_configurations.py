@@ -1,17 +1,22 @@
 """What its ParallelRunConfig refuses ours refuses, what it takes ours takes, but for the differences we want."""
 
+import ast
 import itertools
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
 from airflow_batchinfer import ParallelRunConfig
 from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.planning.config import is_template
 from tests.oracles.asking import Original, Parameter
 from tests.oracles.values import AGREED, BASE, DIFFERENCES, Difference
 
 pytestmark = pytest.mark.oracles
 Arguments = Mapping[str, object]
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "migrate-from-azure-parallelrunstep.md"
 # Those which could be given when a pipeline was submitted, by the original's documentation.
 AT_RUN_TIME = {
     "mini_batch_size": "5",
@@ -102,3 +107,29 @@ def test_what_may_be_a_pipeline_parameter_there_may_be_a_param_here(original: Or
 def test_of_a_cluster_that_is_only_named_the_original_asks_nothing_so_it_does_not_look_at_the_nodes(original: Original):
     assert original.accepts({**BASE, "node_count": 0}, cluster_by_name=True)
     assert not we_take({**BASE, "node_count": 0})
+
+
+def test_the_config_that_the_howto_begins_with_is_one_that_the_original_takes_and_ours_means_the_same(original: Original):
+    there, here = configs_of_the_howto()
+    assert original.accepts(there)
+    assert {name: value for name, value in here.items() if not is_template(value)} == {
+        name: value for name, value in there.items() if not isinstance(value, Parameter)
+    }
+    assert {name for name, value in here.items() if is_template(value)} == {
+        name for name, value in there.items() if isinstance(value, Parameter)
+    }
+
+
+def configs_of_the_howto() -> list[dict[str, object]]:
+    """The arguments of its first two ParallelRunConfigs, without the environment and the cluster."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", HOWTO.read_text(), re.MULTILINE | re.DOTALL)
+    calls = [node for block in blocks for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    configs = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "ParallelRunConfig"]
+    return [
+        {word.arg: value_of(word.value) for word in call.keywords if word.arg and word.arg not in ("environment", "compute_target")}
+        for call in configs
+    ]
+
+
+def value_of(said: ast.expr) -> object:
+    return Parameter(ast.literal_eval(said.args[1])) if isinstance(said, ast.Call) else ast.literal_eval(said)

@@ -56,55 +56,50 @@ class Difference:
 _SIZES = [size for size in AGREED["mini_batch_size"] if size is not None] + [0, "0", -5, "0KB", True, "5\n"]
 _APPENDS = ("output_action", ["append_row", "Append_Row"])
 _COUNTS = ("output_action", ["summary_only", "SUMMARY_ONLY"])
+_NO_FILE = "no file can be called so"
+_PATHS = "paths are often Paths"
 _AS_TEXT = "a template of Airflow renders to text"
-_WHOLE = "half a node, half a try and `True` of them are slips"
+_ONE = "it would be 1 or 0"
+_SLIP = "it is a slip"
 DIFFERENCES = (
-    Difference("entry_script", [Path("score.py")], "a `Path`", True, "paths are often Paths"),
-    Difference("source_directory", [Path("scripts")], "a `Path`", True, "paths are often Paths"),
-    Difference("entry_script", ["", "  ", None], "empty or `None`", False, "there is nothing to run"),
+    Difference("entry_script", [Path("score.py")], "a `Path`", True, _PATHS),
+    Difference("entry_script", ["", "  ", None], "empty, `None`", False, "there is nothing to run"),
     Difference("entry_script", [b"score.py"], "bytes", False, "YAML and JSON have none"),
-    Difference("entry_script", ["a\0b"], "a NUL in it", False, "no file can be called so"),
-    Difference("source_directory", ["a\0b"], "a NUL in it", False, "no folder can be called so"),
+    Difference("entry_script", ["a\0b"], "a NUL in it", False, _NO_FILE),
+    Difference("source_directory", [Path("scripts")], "a `Path`", True, _PATHS),
+    Difference("source_directory", ["a\0b"], "a NUL in it", False, _NO_FILE),
     Difference("error_threshold", ["10", "-1", 3.0], '`"10"`, `3.0`', True, _AS_TEXT),
+    Difference("error_threshold", [True, False], "`True`, `False`", False, _ONE),
     Difference("allowed_failed_count", ["5", 3.0], '`"5"`, `3.0`', True, _AS_TEXT),
+    Difference("allowed_failed_count", [True, False], "`True`, `False`", False, _ONE),
     Difference("allowed_failed_percent", ["12.5"], '`"12.5"`', True, _AS_TEXT),
-    Difference("node_count", ["4"], '`"4"`', True, _AS_TEXT),
-    Difference("process_count_per_node", ["8"], '`"8"`', True, _AS_TEXT),
-    Difference("run_invocation_timeout", ["600"], '`"600"`', True, _AS_TEXT),
-    Difference("run_max_try", ["3"], '`"3"`', True, _AS_TEXT),
-    Difference("error_threshold", [True, False], "`True`, `False`", False, "it would be 1 or 0"),
-    Difference("allowed_failed_count", [True, False], "`True`, `False`", False, "it would be 1 or 0"),
-    Difference("allowed_failed_percent", [True, float("nan")], "`True`, not a number", False, "it would be 1, or no limit at all"),
-    Difference("node_count", [True, 1.5, float("nan")], "`True`, `1.5`, not a number", False, _WHOLE),
-    Difference("process_count_per_node", [True, 1.5, float("nan"), float("inf")], "`True`, `1.5`, no finite number", False, _WHOLE),
-    Difference("run_max_try", [True, 1.5, float("nan"), float("inf")], "`True`, `1.5`, no finite number", False, _WHOLE),
-    Difference("run_invocation_timeout", [True, float("nan")], "`True`, not a number", False, "it would be one second, or never"),
-    Difference("node_count", [11, 1000], "more than the cluster has", True, "a pool has no such limit: nodes wait for a slot"),
-    Difference("mini_batch_size", [0, "0", -5, "0KB", True], "`0`, less, `True`", False, "an empty mini-batch is none"),
+    Difference("allowed_failed_percent", [True], "`True`", False, _ONE),
+    Difference("allowed_failed_percent", [float("nan")], "`nan`", False, "it would be no limit at all"),
+    Difference("mini_batch_size", [0, "0", -5, "0KB"], "`0` and less", False, "an empty mini-batch is none"),
+    Difference("mini_batch_size", [True], "`True`", False, _ONE),
     Difference("mini_batch_size", ["5\n"], "a line break after it", False, "a slip of the original's check"),
     Difference("partition_keys", [("store", "day")], "a tuple", True, "any sequence of names will do", like=["store", "day"]),
     Difference("partition_keys", [["store", "store"], [""]], "a key twice, an empty key", False, "no column and no folder is meant"),
     Difference("partition_keys", [[]], "`[]` beside `mini_batch_size`", True, "no keys are no partition", ("mini_batch_size", _SIZES)),
-    Difference("logging_level", ["ERROR", "VERBOSE", "", 10], "anything else", False, "it is looked at before the run"),
+    Difference("node_count", ["4"], '`"4"`', True, _AS_TEXT),
+    Difference("node_count", [11, 1000], "more than the cluster has", True, "a pool has no such limit: nodes wait for a slot"),
+    Difference("node_count", [True, 1.5, float("nan")], "`True`, `1.5`, `nan`", False, _SLIP),
+    Difference("process_count_per_node", ["8"], '`"8"`', True, _AS_TEXT),
+    Difference("process_count_per_node", [True, 1.5, float("nan"), float("inf")], "`True`, `1.5`, `nan`, `inf`", False, _SLIP),
+    Difference("run_invocation_timeout", ["600"], '`"600"`', True, _AS_TEXT),
+    Difference("run_invocation_timeout", [True, float("nan")], "`True`, `nan`", False, "it would be one second, or never"),
+    Difference("run_max_try", ["3"], '`"3"`', True, _AS_TEXT),
+    Difference("run_max_try", [True, 1.5, float("nan"), float("inf")], "`True`, `1.5`, `nan`, `inf`", False, _SLIP),
+    Difference("logging_level", ["ERROR", "VERBOSE", "", 10], "any but the three", False, "it is looked at before the run"),
     Difference("append_row_file_name", ["", ".", ".."], "no name of a file", False, "it could not be written", _APPENDS),
     Difference(
         "append_row_file_name", ["_errors.jsonl", "_rows.txt"], "`_` first", False, "such names are ours: `_errors.jsonl`", _APPENDS
     ),
-    Difference("append_row_file_name", ["a\0b", "x" * 300], "a NUL, more than 200 bytes", False, "no file can be called so", _APPENDS),
+    Difference("append_row_file_name", ["a\0b", "x" * 300], "a NUL, more than 200 bytes", False, _NO_FILE, _APPENDS),
     Difference("append_row_file_name", ["rows.txt.gz", "rows.zip"], "a packed one", False, "it would be text under that name", _APPENDS),
-    Difference("append_row_file_name", [3], "no text beside `summary_only`", False, "a slip, though it names nothing there", _COUNTS),
+    Difference("append_row_file_name", [3], "no text, beside `summary_only`", False, _SLIP, _COUNTS),
     Difference(
-        "environment_variables",
-        [{"A": 1}, {1: "a"}, ["A=b"], "A=b", 5],
-        "values that are no text, no dict",
-        False,
-        "no process can have them",
+        "environment_variables", [{"A": 1}, ["A=b"], "A=b", 5], "values that are no text, no dict", False, "no process can have them"
     ),
-    Difference(
-        "environment_variables",
-        [{"A=B": "x"}, {"": "x"}, {"A": "x\0y"}],
-        "names and values Linux has not",
-        False,
-        "no process can have them",
-    ),
+    Difference("environment_variables", [{"A=B": "x"}, {"": "x"}, {"A": "x\0y"}], "names Linux has not", False, "no process can have them"),
 )
