@@ -27,7 +27,7 @@ _NO_TARGET = "default_pool"
 
 def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of known names that a file holds, and those given instead."""
-    stored = dict(_mapping(path))
+    stored = _without_stand_ins(_mapping(path))
     if isinstance(stored.get("compute_target"), str):  # as Azure's argument is called, of which its files keep the name only
         stored["compute_target_name"] = stored.pop("compute_target")
     found = {name: value for name, value in stored.items() if name in known and value is not None} | dict(instead)
@@ -37,9 +37,7 @@ def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict
         raise ConfigError([f"{path}: {name!r} under {KEY}: is no argument of ParallelRunConfig" for name in unknown])
     if missing := [name for name in _REQUIRED if name not in found]:
         raise ConfigError([f"{path}: there is no {name} under {KEY}:" for name in missing])
-    of_ours = {"environment"} if stored.get("environment") == _NO_ENVIRONMENT else set()
-    of_ours |= {"compute_target_name"} if "compute_target" in stored or "compute_target" in instead else set()
-    foreign = [name for name in _OF_AZURE if stored.get(name) is not None and name not in of_ours]
+    foreign = [name for name in _OF_AZURE if stored.get(name) is not None and not ("compute_target" in found and name == _OF_AZURE[0])]
     if foreign:
         told = f"{path}: {', '.join(foreign)} is Azure ML's and is left out; say where the nodes run with compute_target=ComputeTarget(...)"
         warnings.warn(told, stacklevel=3)
@@ -56,8 +54,8 @@ def write(path: Path, config: "ParallelRunConfig") -> None:
     stored = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     target = config.compute_target
     # The original looks its cluster up by a name; it leaves out what it does not know.
-    stored["compute_target_name"] = (target and (target.queue or target.pool)) or _NO_TARGET
-    stored |= {"compute_target": target and asdict(target), "environment": dict(_NO_ENVIRONMENT)}
+    stored |= {"compute_target": target and asdict(target), "compute_target_name": (target and (target.queue or target.pool)) or _NO_TARGET}
+    stored["environment"] = _NO_ENVIRONMENT
     if config.partition_keys is not None:
         stored["partition_keys"] = list(config.partition_keys)
     if config.environment_variables is not None:
@@ -69,6 +67,14 @@ def write(path: Path, config: "ParallelRunConfig") -> None:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} can only hold text and numbers, not what a run knows or an object: {error}") from error
     path.write_text(text, "utf-8")
+
+
+def _without_stand_ins(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says, but for what `write` wrote only for the original."""
+    theirs = {name for name in ("environment",) if stored.get(name) == _NO_ENVIRONMENT}
+    if isinstance(stored.get("compute_target", ""), Mapping | None):
+        theirs.add("compute_target_name")
+    return {name: value for name, value in stored.items() if name not in theirs}
 
 
 def _target(path: Path, stored: Mapping[str, Any]) -> ComputeTarget:
