@@ -257,9 +257,9 @@ def test_a_script_or_a_source_directory_that_is_not_there_is_named_with_where_it
 
 
 @pytest.mark.parametrize("count", [4, "4", 4.0, 10**9], ids=repr)
-def test_more_nodes_than_airflow_maps_are_refused_by_the_setting_s_name(desk: Desk, monkeypatch: pytest.MonkeyPatch, count: object):
+def test_more_nodes_than_airflow_maps_are_refused_by_the_setting_s_name(desk: Desk, monkeypatch: pytest.MonkeyPatch, count: str | float):
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
-    told = f"node_count={count!r}: Airflow maps at most 3 tasks ([core] max_map_length); ask for fewer nodes"
+    told = f"node_count={int(count)}: Airflow maps at most 3 tasks ([core] max_map_length); ask for fewer nodes"
     assert desk.faults(config=desk.config(node_count=count)) == (told,)
 
 
