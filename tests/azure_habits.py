@@ -40,7 +40,7 @@ class Habit:
     arguments: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     unordered: bool = False
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
     printed: Sequence[str] = ()
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fails: str | None = None
@@ -76,7 +76,7 @@ class Habit:
         return None if self.rows is None else "".join(f"{row}\n" for row in self.rows)
 
     @property
-    def full_counts(self) -> dict[str, int]:
+    def full_counts(self) -> dict[str, Any]:
         """The counts of the summary."""
         items = 4 if self.of_table else len(self.items)
         rows = items if self.rows is None else len(self.rows)
@@ -244,5 +244,10 @@ HABITS = (
     Habit("imports_unused.py", list(FISH), needs_azureml=True),
     Habit("asks_for_model_path.py", PREDICTED, arguments=["--model_name", "pond"], model=True, needs_azureml=True),
     Habit("uses_entry_script_class.py", list(FISH), printed=["scoring 2 files"], needs_azureml=True),
-    Habit("logs_to_run.py", list(FISH), needs_azureml=True),
+    Habit(
+        "logs_to_run.py",
+        list(FISH),
+        counts={"metrics": {"files": {"count": 3, "last": 1, "sum": 5, "min": 1, "max": 2}}},
+        needs_azureml=True,
+    ),
 )
