@@ -291,7 +291,7 @@ def test_who_opens_the_workspace_again_gets_a_connection_as_it_is_now(connect: C
 
 
 REFUSED = {
-    "s3://b": ["role_arn", "assume_role_method", "assume_role_kwargs", "external_id", "session_kwargs", "s3_config_file", "misspelled"],
+    "s3://b": ["role_arn", "assume_role_method", "assume_role_kwargs", "external_id", "session_kwargs", "s3_config_file", "self"],
     "az://c": ["managed_identity_client_id", "workload_identity_tenant_id", "client_secret_auth_config", "misspelled"],
     "gs://b": ["impersonation_chain", "key_secret_name", "credential_config_file", "idp_issuer_url", "client_secret", "misspelled"],
 }
