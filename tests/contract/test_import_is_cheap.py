@@ -30,6 +30,7 @@ def test_no_public_name_loads_airflow_or_a_library_for_tables(name: str):
 
 def test_the_command_line_loads_airflow_and_tables_no_more_than_a_script_does():
     assert not loaded_by("import airflow_batchinfer.cli.parser") & set(HEAVY[:5])
+    assert "rich" not in loaded_by("import airflow_batchinfer.cli.run")
 
 
 def test_a_worker_s_modules_load_nothing_of_ours():
