@@ -33,10 +33,10 @@ def resolve_with_conda(specification: Specification) -> Lock:
         prefix = folder / "prefix"
         channels = [word for channel in specification.conda_channels for word in _channel(channel)]
         asked = (f"python{_conda_version(specification.python or '')}", *specification.conda_packages)
-        conda("create", "--yes", "--quiet", "--prefix", str(prefix), *channels, *asked, folder=folder, doing=_MAKING)
+        conda("create", "--yes", "--quiet", "--prefix", str(prefix), *channels, *asked, doing=_MAKING)
         path = str(prefix / "bin" / "python")
         python = Python(path, describe(path).version)
-        listed = json.loads(uv("pip", "list", "--format", "json", "--python", path, folder=folder, doing=_MAKING))
+        listed = json.loads(uv("pip", "list", "--format", "json", "--python", path, doing=_MAKING))
         there = tuple(f"{package['name']}=={package['version']}" for package in listed)
         return Lock(python.minor, compiled(specification, (*specification.constraints, *there), python, folder), addresses(prefix))
 
@@ -46,7 +46,7 @@ def make_with_conda(specification: Specification, lock: Lock, folder: Path) -> N
     with tempfile.TemporaryDirectory(prefix="batchinfer-lock-") as name:
         asked = Path(name) / "explicit.txt"
         asked.write_text("".join(f"{line}\n" for line in ("@EXPLICIT", *lock.conda_packages)))
-        conda("create", "--yes", "--quiet", "--prefix", str(folder), "--file", str(asked), folder=Path(name), doing=_MAKING)
+        conda("create", "--yes", "--quiet", "--prefix", str(folder), "--file", str(asked), doing=_MAKING)
     install(specification, lock, folder)
 
 

@@ -74,9 +74,9 @@ def compiled(specification: Specification, constraints: tuple[str, ...], python:
     asked.write_text("".join(f"{line}\n" for line in (*specification.options, *specification.requirements)))
     bounds.write_text("".join(f"{line}\n" for line in constraints))
     form = ("--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-strip-extras")
-    files = (asked.name, "--constraints", bounds.name, "--output-file", answer.name)
+    files = (str(asked), "--constraints", str(bounds), "--output-file", str(answer))
     told = f"the requirements of the script's environment cannot be resolved for Python {python.minor} ({sys.platform})"
-    uv("pip", "compile", *form, "--python", python.path, *files, folder=folder, doing=told)
+    uv("pip", "compile", *form, "--python", python.path, *files, doing=told)
     lines = tuple(line for line in answer.read_text().replace("\\\n", " ").splitlines() if line.strip())
     if any(without_secrets(line) != line for line in lines):
         raise UnusableEnvironment(

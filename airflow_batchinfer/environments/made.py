@@ -24,7 +24,7 @@ from airflow_batchinfer.environments.lock import Lock
 from airflow_batchinfer.environments.programs import uv
 from airflow_batchinfer.environments.pythons import Python
 from airflow_batchinfer.environments.specification import Specification
-from airflow_batchinfer.errors import ConfigError, StorageError, UnusableEnvironment
+from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.storage import LocalStore
 from airflow_batchinfer.storage.local import explained
 
@@ -38,11 +38,12 @@ _BUSY_SECONDS = 1.0
 def environments_folder(variables: Mapping[str, str] = os.environ) -> Path:
     """Where this machine keeps them, made if it is missing."""
     said = variables.get(ENVIRONMENT_VARIABLE) or os.path.join(variables.get("XDG_CACHE_HOME") or "~/.cache", "batchinfer")
-    folder = Path(said).expanduser().absolute() / "environments"
+    folder = Path(said) / "environments"
     try:
+        folder = folder.expanduser().absolute()
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, StorageError) as error:
+    except (FileExistsError, RuntimeError, StorageError) as error:  # a user without a home is a RuntimeError
         raise ConfigError(f"no environment can be kept in {folder}: {error}; ${ENVIRONMENT_VARIABLE} says where instead") from error
     return folder
 
@@ -53,7 +54,8 @@ def made(content: object, make: Callable[[Path], None]) -> str:
     if found := _ready(home):
         log.info("The script's environment was made before: %s", found)
         return found
-    home.mkdir(exist_ok=True)
+    with explained(home):
+        home.mkdir(exist_ok=True)
     with alone(home / _LOCK, "makes the script's environment"):
         if found := _ready(home):
             log.info("The script's environment is made: %s", found)
@@ -78,7 +80,7 @@ def _make(home: Path, make: Callable[[Path], None]) -> str:
 
 def make_with_uv(specification: Specification, lock: Lock, python: Python, folder: Path) -> None:
     """Make an environment that sees nothing of another."""
-    uv("venv", "--quiet", "--no-project", "--python", python.path, str(folder), folder=folder.parent, doing="no environment can be made")
+    uv("venv", "--quiet", "--no-project", "--python", python.path, str(folder), doing="no environment can be made")
     install(specification, lock, folder)
 
 
@@ -87,10 +89,11 @@ def install(specification: Specification, lock: Lock, folder: Path) -> None:
     if not lock.requirements:
         return
     asked = folder / "batchinfer-lock.txt"
-    asked.write_text("".join(f"{line}\n" for line in (*specification.options, *lock.requirements)))
+    with explained(asked):
+        asked.write_text("".join(f"{line}\n" for line in (*specification.options, *lock.requirements)))
     told = "the packages that this job is bound to cannot be installed (a new job, with --no-reuse or allow_reuse=False, resolves anew)"
     how = ("--quiet", "--no-deps", "--compile-bytecode", "--python", str(_python(folder)))
-    uv("pip", "install", *how, "--requirements", str(asked), folder=folder, doing=told)
+    uv("pip", "install", *how, "--requirements", str(asked), doing=told)
 
 
 def digest_of(content: object) -> str:
@@ -102,7 +105,9 @@ def digest_of(content: object) -> str:
 @contextmanager
 def alone(path: Path, what: str) -> Iterator[None]:
     """Only one process of this machine is in such a block; a lock ends with the process that holds it."""
-    with path.open("ab") as file:
+    with explained(path):
+        file = path.open("ab")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -129,12 +134,3 @@ def _remove_what_was_left(home: Path) -> None:
         if entry.is_dir():
             log.info("Removing what is left of an environment that was not finished, or whose Python is gone: %s", entry)
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def require_python(python: Python, lock: Lock) -> None:
-    """Raise if this machine's Python is not the one that the lock was resolved for."""
-    if python.minor != lock.python:
-        raise UnusableEnvironment(
-            f"this job began with Python {lock.python}, and this machine has {python.minor} ({python.path}): install Python {lock.python} "
-            "here, or ask for one version of Python that every machine has"
-        )

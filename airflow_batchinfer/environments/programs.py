@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from airflow_batchinfer.environments.requirements import without_secrets
 from airflow_batchinfer.errors import BatchInferError, UnusableEnvironment, WorkersUnavailable
@@ -48,9 +47,9 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def uv(*arguments: str, folder: Path, doing: str) -> str:
-    """Run uv in a folder where no project's settings count; what it wrote on stdout."""
-    return _run([_uv_program(), "--no-progress", *arguments], folder, {**settings_of_uv(os.environ), "NO_COLOR": "1"}, doing)
+def uv(*arguments: str, doing: str) -> str:
+    """Run uv; what it wrote on stdout."""
+    return _run([_uv_program(), "--no-progress", *arguments], {**settings_of_uv(os.environ), "NO_COLOR": "1"}, doing)
 
 
 def conda_program() -> str | None:
@@ -58,12 +57,12 @@ def conda_program() -> str | None:
     return next(filter(None, map(shutil.which, CONDAS)), None)
 
 
-def conda(*arguments: str, folder: Path, doing: str) -> str:
+def conda(*arguments: str, doing: str) -> str:
     """Run micromamba, mamba or conda."""
     program = conda_program()
     if program is None:
         raise UnusableEnvironment(f"{doing}: none of {', '.join(CONDAS)} is on this machine's PATH")
-    return _run([program, *arguments], folder, _without_foreign(os.environ), doing)
+    return _run([program, *arguments], _without_foreign(os.environ), doing)
 
 
 def settings_of_uv(own: Mapping[str, str]) -> dict[str, str]:
@@ -91,14 +90,17 @@ def _uv_program() -> str:
         raise UnusableEnvironment(f"there is no uv beside {sys.executable}: install airflow-batchinfer there anew") from error
 
 
-def _run(command: Sequence[str], folder: Path, variables: Mapping[str, str], doing: str) -> str:
-    """An interrupt ends it too: `subprocess.run` kills what it waits for."""
+def _run(command: Sequence[str], variables: Mapping[str, str], doing: str) -> str:
+    """An interrupt ends it too: `subprocess.run` kills what it waits for.
+
+    uv takes the settings of a project from the current folder and all above it, /tmp among them, where anybody writes.
+    """
     if sys.platform == "linux":
         command = [sys.executable, "-I", "-S", "-c", _ENDS_WITH_US, str(os.getpid()), *command]
     try:
         ended = subprocess.run(
             command,
-            cwd=folder,
+            cwd=os.sep,
             env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,

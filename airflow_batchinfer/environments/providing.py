@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airflow_batchinfer.environments.interpreter import Interpreter, require_usable
 from airflow_batchinfer.environments.lock import Lock, bind, resolve, stored_lock
-from airflow_batchinfer.environments.made import alone, digest_of, environments_folder, made, make_with_uv, require_python
+from airflow_batchinfer.environments.made import alone, digest_of, environments_folder, made, make_with_uv
 from airflow_batchinfer.environments.pythons import find_python, narrowed
 from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.storage import Store
@@ -31,7 +31,6 @@ def provide(store: Store, lock_path: str, specification: Specification) -> Inter
 
         return Interpreter(made([asdict(lock), specification.options], partial(make_with_conda, specification, lock)))
     python = find_python(narrowed(specification.python or "", lock.python))
-    require_python(python, lock)
     content = [asdict(lock), specification.options, python.version, str(Path(python.path).resolve())]
     return Interpreter(made(content, partial(make_with_uv, specification, lock, python)))
 

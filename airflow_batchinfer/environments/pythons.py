@@ -2,10 +2,8 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from airflow_batchinfer.environments.interpreter import describe
 from airflow_batchinfer.environments.programs import uv
@@ -33,13 +31,11 @@ def find_python(wanted: str) -> Python:
     if fits(wanted, sys.version_info[:3]):
         return Python(sys.executable, sys.version_info[:3])
     doing = f"the script's environment asks for Python {wanted}, which is not on {os.uname().nodename}: {_REMEDY}"
-    with tempfile.TemporaryDirectory(prefix="batchinfer-python-") as name:
-        folder = Path(name)
-        try:
-            path = _installed(wanted, folder, doing)
-        except UnusableEnvironment:
-            uv("python", "install", wanted, folder=folder, doing=doing)
-            path = _installed(wanted, folder, doing)
+    try:
+        path = _installed(wanted, doing)
+    except UnusableEnvironment:
+        uv("python", "install", wanted, doing=doing)
+        path = _installed(wanted, doing)
     version = describe(path).version
     if version < OLDEST_PYTHON:
         oldest = dotted(OLDEST_PYTHON)
@@ -49,8 +45,8 @@ def find_python(wanted: str) -> Python:
     return Python(path, version)
 
 
-def _installed(wanted: str, folder: Path, doing: str) -> str:
-    return uv("python", "find", "--system", "--no-python-downloads", wanted, folder=folder, doing=doing).strip()
+def _installed(wanted: str, doing: str) -> str:
+    return uv("python", "find", "--system", "--no-python-downloads", wanted, doing=doing).strip()
 
 
 def fits(wanted: str, version: Sequence[int]) -> bool:
@@ -65,6 +61,6 @@ def fits(wanted: str, version: Sequence[int]) -> bool:
 
 def narrowed(wanted: str, minor: str) -> str:
     """What is wanted, within a minor version: specifiers leave a choice that a lock has made."""
-    return (
-        wanted if wanted[0].isdigit() and "." in wanted else ",".join(filter(None, ("" if wanted[0].isdigit() else wanted, f"=={minor}.*")))
-    )
+    if wanted[0].isdigit():
+        return wanted if "." in wanted else minor
+    return f"{wanted},=={minor}.*"

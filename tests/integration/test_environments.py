@@ -109,6 +109,14 @@ def test_workers_and_further_jobs_share_what_was_made_once(lab: Lab, wheels: Pat
     assert len(made(lab)) == 1
 
 
+def test_settings_of_a_project_around_the_command_or_the_cache_are_none_of_the_script_s(lab: Lab, wheels: Path):
+    lab.many(1)
+    (lab.root / "uv.toml").write_text("this would be an error, if uv read it")
+    options = ("--requirements=--no-index", f"--requirements=-f {wheels}", "--requirements", "tiny")
+    ended = lab.run(lab.script(TELLS_TINY), *options, environment={"UV_NO_CONFIG": "0"})
+    assert ended.code == 0, ended.stderr
+
+
 def test_the_environment_counts_for_whether_a_job_is_another_one(lab: Lab, wheels: Path):
     lab.many(1)
     make_wheel(wheels, "other", "1.0")
