@@ -29,12 +29,12 @@ _OF_PIP = {
     "PIP_CERT": ("SSL_CERT_FILE",),
 }
 # What lies active around the node is not what is made, and Airflow's secrets are no affair of a package that is built.
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_WORKING_DIR")
+_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT")
 _OF_AIRFLOW = "AIRFLOW_"
 _MAY_WORK_LATER = re.compile(
     r"error sending request|Request failed after|dns error|timed out|tcp connect error|connection (closed|reset|refused|error)"
-    r"|HTTP status server error|\b(429|50[0234]) [A-Z]|end of file before message|No space left on device|Disk quota exceeded"
-    r"|ConnectionError|CondaHTTPError|Could not (resolve host|connect)|Download error",
+    r"|HTTP status server error|\(429 Too Many Requests\)|HTTP (000|429|5\d\d)|end of file before message"
+    r"|No space left on device|Disk quota exceeded|ConnectionError|Could not (resolve host|connect)",
     re.IGNORECASE,
 )
 # Ends with the process that started it, by whatever signal that was ended.

@@ -104,7 +104,9 @@ class _Reading:
                 self.faults += [f"{where}: {fault}" for fault in faults]
                 continue
             name, value = _option(text)
-            if name in _INCLUDES:
+            if name in _INCLUDES and "://" in value:
+                self.faults.append(f"{where}: {text!r} is not on this machine: put that file beside this one")
+            elif name in _INCLUDES:
                 of = "constraints" if name == "--constraint" else kind
                 self.file(folder / Path(value).expanduser(), of, f"{where}: {text}")
             elif name:

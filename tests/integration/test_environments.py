@@ -109,6 +109,15 @@ def test_workers_and_further_jobs_share_what_was_made_once(lab: Lab, wheels: Pat
     assert len(made(lab)) == 1
 
 
+def test_where_packages_come_from_may_be_said_by_each_machine_to_uv_or_to_pip(lab: Lab, wheels: Path):
+    lab.many(1)
+    settings = {"UV_NO_INDEX": "1", "PIP_FIND_LINKS": f"{lab.root}/none {wheels}"}
+    (lab.root / "none").mkdir()
+    ended = lab.run(lab.script(TELLS_TINY), "--requirements", "tiny", environment=settings)
+    assert ended.code == 0, ended.stderr
+    assert lab.rows == ["1.0"]
+
+
 def test_settings_of_a_project_around_the_command_or_the_cache_are_none_of_the_script_s(lab: Lab, wheels: Path):
     lab.many(1)
     (lab.root / "uv.toml").write_text("this would be an error, if uv read it")

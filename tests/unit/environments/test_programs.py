@@ -26,6 +26,7 @@ def test_settings_of_uv_and_of_networks_pass_and_what_is_active_around_the_node_
         "error: Request failed after 3 retries in 10.3s\n  cause: error sending request for url (https://pypi.org/simple/numpy/)",
         "error: Failed to fetch: `https://h/`\n  cause: HTTP status server error (503 Service Unavailable) for url (https://h/)",
         "error: dns error",
+        "error: Failed to fetch: `https://h/`\n  cause: HTTP status client error (429 Too Many Requests) for url (https://h/)",
         "error: failed to write: No space left on device (os error 28)",
         "CondaHTTPError: HTTP 000 CONNECTION FAILED for url",
     ],
@@ -40,6 +41,7 @@ def test_what_the_surroundings_did_may_work_later(said: str):
     "said",
     [
         "error: No solution found when resolving dependencies\n  cause: Because there is no version of numpy==999",
+        "error: No solution found when resolving dependencies\n  cause: Because there is no version of x==502 and you require x==502",
         "error: Couldn't parse requirement in `requirements.txt` at position 0",
         "error: Failed to fetch: `https://h/`\n  cause: HTTP status client error (403 Forbidden) for url (https://h/)",
         "error: Failed to build `x==1.0`\n  cause: The build backend returned an error",

@@ -46,6 +46,11 @@ def test_what_includes_are_missing_or_go_in_a_circle_is_all_told(tmp_path: Path)
     assert ["includes itself" in found[0], "gone.txt: there is no file" in found[1], "cannot be read" in found[3]] == [True, True, True]
 
 
+def test_a_file_elsewhere_is_not_included(tmp_path: Path):
+    (fault,) = faults(["-r https://h/requirements.txt"], tmp_path)
+    assert "'-r https://h/requirements.txt' is not on this machine" in fault
+
+
 def test_one_file_may_be_included_twice(tmp_path: Path):
     (tmp_path / "a.txt").write_text("six\n")
     assert read_requirements(["-r a.txt", "-r a.txt"], tmp_path).packages == ("six",)
