@@ -48,6 +48,7 @@ class JobFolder:
         self.blocks = f"{self.root}/blocks"
         self.segments = f"{self.root}/segments"
         self.schema = f"{self.root}/schema"
+        self.environment_lock = f"{self.root}/environment.json"
         self.nodes = f"{self.root}/nodes"
         self.files = f"{self.root}/files"
         self.generations = f"{self.root}/generations"

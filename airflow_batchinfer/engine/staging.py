@@ -18,7 +18,7 @@ from airflow_batchinfer.datasets import FileDataset, list_items
 from airflow_batchinfer.engine.protocol import Start
 from airflow_batchinfer.engine.supervisor import Place
 from airflow_batchinfer.engine.worker_process import Launch
-from airflow_batchinfer.environments import Interpreter
+from airflow_batchinfer.environments.interpreter import Interpreter
 from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.planner import digests_of, listing_digest
@@ -30,7 +30,6 @@ from airflow_batchinfer.workspace import JobFolder, Workspace
 
 # What the node reaches storage and Airflow with is not the script's; whoever wants to give it that, gives it by name.
 _SECRETS = ("AWS_", "AZURE_", "GOOGLE_", "AIRFLOW_")
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Stage:
 
     job: Job
     rules: Rules
+    interpreter: Interpreter
     folder: Path
     files: Path
     model_folder: Path | None
@@ -47,14 +47,12 @@ class Stage:
 
     def launch(self) -> Launch:
         """How this job's workers are started."""
-        interpreter = Interpreter(self.job.spec.interpreter, "")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
-        if interpreter.path:
-            environment = {name: value for name, value in environment.items() if name not in _FOREIGN}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+        environment = self.interpreter.variables(own)
         if self.model_folder:
             environment["AZUREML_MODEL_DIR"] = str(self.model_folder)
         environment["AZUREML_NODE_COUNT"] = str(self.rules.nodes)
-        return Launch(interpreter.executable, str(self.folder / "source"), {**environment, **self.environment_variables})
+        return Launch(self.interpreter.executable, str(self.folder / "source"), {**environment, **self.environment_variables})
 
     def places(self, node: str, count: int, gpus: Sequence[str]) -> list[Place]:
         """Where the workers work: each with a GPU of its own, if there are any, and a folder for files that it writes."""
@@ -100,7 +98,9 @@ class Stage:
         return tuple(own)
 
 
-def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environment_variables: Mapping[str, str]) -> Stage:
+def stage(
+    workspace: Workspace, job: Job, rules: Rules, interpreter: Interpreter, folder: Path, environment_variables: Mapping[str, str]
+) -> Stage:
     """Bring a job's material to this machine, if it is still as it was planned."""
     _require_unchanged(job, environment_variables)
     with zipfile.ZipFile(io.BytesIO(workspace.store.read(source_file(job)))) as archive:
@@ -111,6 +111,7 @@ def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environmen
     return Stage(
         job=job,
         rules=rules,
+        interpreter=interpreter,
         folder=folder,
         files=root / JobFolder(job.name).files if root else folder / "files",
         model_folder=registry.bring(models, folder / "models") if models else None,

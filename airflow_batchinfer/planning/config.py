@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning import config_file
 from airflow_batchinfer.planning.compute_target import ComputeTarget
@@ -77,6 +78,7 @@ class ParallelRunConfig:
     include_item: bool | str = False
     isolate_failures: bool | str = False
     logging_level: str = "INFO"
+    environment: PythonEnvironment | None = None
     environment_variables: Mapping[str, str] | None = field(default=None, repr=False)
     description: str | None = None
     compute_target: ComputeTarget | None = None
@@ -94,7 +96,8 @@ class ParallelRunConfig:
 
     def require_rendered(self) -> None:
         """Raise also for what looks like a template: whoever asks this has rendered them all."""
-        if faults := [*self._faults().values(), *self._object_faults()]:
+        of_environment = self.environment.faults(rendered=True) if isinstance(self.environment, PythonEnvironment) else []
+        if faults := [*self._faults().values(), *self._object_faults(), *of_environment]:
             raise ConfigError(faults)
 
     @classmethod
@@ -206,8 +209,10 @@ class ParallelRunConfig:
         """Of what is more than one value, and no template as a whole."""
         target, variables = self.compute_target, self.environment_variables or {}
         found: list[str] = []
+        if not isinstance(self.environment, PythonEnvironment | None):
+            found = [f"environment={self.environment!r}: give a PythonEnvironment(...)"]
         if not isinstance(target, ComputeTarget | None):
-            found = [f"compute_target={target!r}: give a ComputeTarget(...)"]
+            found.append(f"compute_target={target!r}: give a ComputeTarget(...)")
         if not isinstance(variables, Mapping):
             return [*found, f"environment_variables: give a dict of names and values, not a {type(variables).__name__}"]
         return found + [
@@ -215,11 +220,6 @@ class ParallelRunConfig:
             for name, value in variables.items()
             if not (isinstance(name, str) and _is_text(value) and name and "=" not in name and "\0" not in name + str(value))
         ]
-
-
-def is_template(value: object) -> bool:
-    """Whether Airflow makes something else of a value before it is used: Jinja, or the output of a task."""
-    return hasattr(value, "iter_references") or (isinstance(value, str) and ("{{" in value or "{%" in value))
 
 
 def _as_given_there(values: Mapping[str, object]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.datasets import Dataset, FileDataset, TabularDataset, list_items
 from airflow_batchinfer.datasets.listing import is_glob
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
 from airflow_batchinfer.planning.config import ParallelRunConfig, Rules
@@ -47,8 +48,7 @@ class Request:
     config: ParallelRunConfig
     inputs: Sequence[Dataset]
     output_dir: str
-    interpreter: str | None
-    interpreter_digest: str
+    environment: Specification
     models: Sequence[tuple[str, str]] = ()
     side_inputs: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ()
@@ -118,8 +118,7 @@ def _spec(request: Request, source: Source, draft: PlanDraft, side_inputs: tuple
         arguments=tuple(request.arguments),
         models=tuple(request.models),
         side_inputs=side_inputs,
-        interpreter=request.interpreter,
-        interpreter_digest=request.interpreter_digest,
+        environment=request.environment.to_json(),
         environment_variables=digests_of(config.environment_variables or {}),
         appends_rows=config.appends_rows,
         append_row_file_name=config.append_row_file_name,

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_batchinfer.planning.cutting import cut_blocks
 
 # Raised whenever the meaning of anything stored in a job folder changes: old jobs are then neither reused nor resumed.
-FORMAT = 3
+FORMAT = 4
 TEXT = "txt"
 _NAMED_FORMATS = ("csv", "jsonl", "parquet")
 
@@ -32,8 +32,7 @@ class JobSpec:
     arguments: tuple[str, ...]
     models: tuple[tuple[str, str], ...]
     side_inputs: tuple[tuple[str, str, str], ...]
-    interpreter: str | None
-    interpreter_digest: str
+    environment: str
     environment_variables: tuple[tuple[str, str], ...]
     appends_rows: bool
     append_row_file_name: str

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_batchinfer import ComputeTarget, ParallelRunConfig
+from airflow_batchinfer import ComputeTarget, ParallelRunConfig, PythonEnvironment
 from airflow_batchinfer.planning.sizes import bytes_of
 from tests.oracles.asking import Original, Parameter
 
@@ -95,6 +95,10 @@ sizes = st.fixed_dictionaries({"mini_batch_size": st.none() | counts | st.sample
 partitions = st.fixed_dictionaries({"partition_keys": st.lists(names, min_size=1, max_size=3, unique=True)})
 
 
+packages = st.sampled_from(["on", "1e3", "six==1.17.0", "numpy>=2 ; python_version > '3'", "--no-index", "{{ params.package }}"])
+environments = st.none() | st.builds(PythonEnvironment, requirements=st.lists(packages, max_size=2), python=st.none() | st.just("3.11"))
+
+
 def drawn(**arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(lambda one, other: {**one, **other}, st.fixed_dictionaries(arguments), sizes | partitions)
 
@@ -141,15 +145,16 @@ def test_what_its_save_to_yaml_writes_is_read_here_and_means_the_same(original: 
 
 
 @FEWER
-@given(drawn(**common, **thresholds), st.none() | st.builds(ComputeTarget, queue=names, pool=st.none() | names))
+@given(drawn(**common, **thresholds), st.none() | st.builds(ComputeTarget, queue=names, pool=st.none() | names), environments)
 def test_what_is_written_here_its_load_yaml_reads_and_means_the_same(
-    original: Original, arguments: Arguments, target: ComputeTarget | None
+    original: Original, arguments: Arguments, target: ComputeTarget | None, environment: PythonEnvironment | None
 ):
-    config = ParallelRunConfig(**arguments, compute_target=target)
+    config = ParallelRunConfig(**arguments, compute_target=target, environment=environment)
     found = original.load(written(config))
     assert meaning(found["says"]) == meaning(ours(config, found["says"]))
     assert found["cluster"] == (target.queue if target else "default_pool")
     assert found["environment"] == "airflow"
+    assert read(written(config)) == config
 
 
 @FEWER

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.compute_target import ComputeTarget
-from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
+from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.cutting import Cut
 from airflow_batchinfer.planning.thresholds import Thresholds
 
@@ -72,6 +73,7 @@ GOOD = {
     "run_max_try": [1, "3"],
     "isolate_failures": [True, False, "true", "FALSE"],
     "environment_variables": [{}, {"NAME": "value"}, {"NAME": ""}, {"NAME": "a=b"}, {"NAME": "{{ var.value.x }}"}],
+    "environment": [None, PythonEnvironment(), PythonEnvironment(requirements=["numpy", "{{ params.x }}"])],
     "compute_target": [None, ComputeTarget(), ComputeTarget(pool="p", queue="q", executor="e", pool_slots=2)],
     "entry_script": ["score.py", Path("scripts/score.py")],
     "source_directory": [None, "scripts", Path("scripts")],
@@ -92,6 +94,7 @@ BAD = {
     "run_max_try": [0, -1, 1.5],
     "isolate_failures": ["", "yes", None, 1, "None"],
     "environment_variables": [{"A=B": "x"}, {"": "x"}, {"A": 1}, {1: "a"}, {"A": "x\0y"}, {"A\0": "x"}, ["A=B"], "A=B", "{{ params.x }}"],
+    "environment": ["requirements.txt", {"python": "3.11"}, "{{ params.x }}", PythonEnvironment],
     "compute_target": ["gpu-cluster", {"pool": "gpu"}, "{{ params.x }}", ComputeTarget],
 }
 
@@ -235,7 +238,8 @@ def test_summary_only_appends_no_rows_whatever_its_case():
 
 TEMPLATES = ("{{ params.x }}", "before {% if a %}1{% endif %} after", "{{ 0")
 # The two that reach the nodes on other ways.
-RENDERED = [field.name for field in fields(ParallelRunConfig) if field.name not in ("environment_variables", "compute_target")]
+OBJECTS = ("environment", "environment_variables", "compute_target")
+RENDERED = [field.name for field in fields(ParallelRunConfig) if field.name not in OBJECTS]
 
 
 class Later:

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from airflow_batchinfer.errors import ConfigError, NotFoundError
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.config import ParallelRunConfig
@@ -75,6 +76,9 @@ names = lines.filter(lambda text: "=" not in text)
 numbers = st.integers(1, 10**6)
 targets = st.builds(ComputeTarget, pool=st.none() | texts, queue=st.none() | texts, pool_slots=st.none() | numbers)
 templates = st.sampled_from(["{{ params.x }}", "{% if a %}1{% endif %}"])
+environments = st.builds(PythonEnvironment, requirements=st.lists(st.sampled_from(["six", "numpy<2", "{{ x }}"]), max_size=3))
+environments |= st.builds(PythonEnvironment, requirements=st.just("é.txt"), python=st.sampled_from(["3.11", ">=3.10, <4", "{{ x }}"]))
+environments |= st.sampled_from(["/opt/python", "{{ x }}"]).map(PythonEnvironment.from_interpreter)
 configs = st.builds(
     ParallelRunConfig,
     entry_script=lines,
@@ -92,6 +96,7 @@ configs = st.builds(
     logging_level=st.sampled_from(["WARNING", "debug"]),
     environment_variables=st.none() | st.dictionaries(names, st.sampled_from(AMBIGUOUS) | lines | st.just("") | templates, max_size=4),
     description=st.none() | st.text(max_size=50),
+    environment=st.none() | environments,
     compute_target=st.none() | targets,
 )
 
@@ -146,6 +151,31 @@ def test_a_file_that_azure_wrote_is_read_with_one_warning_that_names_what_is_lef
         append_row_file_name="mnist_outputs.txt",
         environment_variables={"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"},
     )
+
+
+def test_whoever_says_in_which_python_the_script_runs_is_not_warned_of_azure_s_environment(tmp_path: Path):
+    environment = PythonEnvironment.from_conda_specification("myenv.yml")
+    with pytest.warns(
+        UserWarning, match=r"compute_target_name is Azure ML's and is left out; say where the nodes run with compute_target="
+    ) as warned:
+        config = ParallelRunConfig.from_yaml(written(tmp_path, AZURE), environment=environment)
+    assert config.environment == environment
+    assert "PythonEnvironment" not in str(warned[0].message)
+
+
+def test_a_file_says_the_environment_as_a_dag_does_and_without_one_holds_no_word_of_it(tmp_path: Path):
+    path = stored(tmp_path, environment={"requirements": ["six"], "python": "3.11"})
+    assert ParallelRunConfig.from_yaml(path).environment == PythonEnvironment(requirements=["six"], python="3.11")
+    ParallelRunConfig(entry_script="score.py", error_threshold=1).to_yaml(path)
+    assert yaml.safe_load(path.read_text())["parallel_run_config"]["environment"] == {
+        "name": "airflow",
+        "python": {"userManagedDependencies": True},
+    }
+
+
+def test_an_environment_with_unknown_words_is_refused_with_what_there_is(tmp_path: Path):
+    (fault,) = faults_of(stored(tmp_path, environment={"packages": ["six"]}))
+    assert "some of requirements, python, conda_specification, interpreter" in fault
 
 
 def test_whoever_says_where_the_nodes_run_is_not_warned_of_the_cluster(tmp_path: Path):
