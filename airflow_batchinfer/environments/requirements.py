@@ -149,7 +149,9 @@ def _faults(text: str) -> Iterator[str]:
         )
     elif text.startswith("-"):
         yield from _option_faults(text)
-    elif _is_local(text):
+    elif not (target := _target(text)):
+        yield "names no package"
+    elif _is_local(target):
         yield "is a path of this machine only: give its absolute path on all machines, or a folder of wheels with --find-links"
 
 
@@ -167,8 +169,13 @@ def _option_faults(text: str) -> Iterator[str]:
         yield "needs a value"
 
 
-def _is_local(requirement: str) -> bool:
-    target = (requirement.partition(" @ ")[2] or requirement).partition(";")[0].split()[0]
+def _target(requirement: str) -> str:
+    """What it asks for, by name or by address, without when and which; empty if that is missing."""
+    words = (requirement.partition(" @ ")[2] or requirement).partition(";")[0].split()
+    return words[0] if words else ""
+
+
+def _is_local(target: str) -> bool:
     if "://" in target or target.startswith("/"):
         return False
     return target.startswith((".", "~")) or "/" in target or target.endswith(_ARCHIVES)

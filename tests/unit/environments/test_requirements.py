@@ -131,3 +131,9 @@ def test_what_a_program_says_is_told_without_secrets():
         without_secrets(said)
         == "error: Failed to fetch `https://****@h/simple/`\n cause: https://****@h and https://h/x?sig=****&a=1, at a@b"
     )
+
+
+@pytest.mark.parametrize("line", [";x", " ; ", "a @ ;", "; python_version < '3.12'"])
+def test_a_line_that_asks_for_nothing_is_refused(line: str):
+    (fault,) = line_faults(line)
+    assert "names no package" in fault
