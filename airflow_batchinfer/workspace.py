@@ -51,6 +51,7 @@ class JobFolder:
         self.environment_lock = f"{self.root}/environment.json"
         self.nodes = f"{self.root}/nodes"
         self.files = f"{self.root}/files"
+        self.asked = f"{self.root}/asked"
         self.generations = f"{self.root}/generations"
 
     def record(self, block: int, sequence: int) -> str:

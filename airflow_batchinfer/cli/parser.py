@@ -79,6 +79,7 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     run.add_argument("--timeout", metavar="S", default="60", help="seconds that one run() call may take (default %(default)s)")
     run.add_argument("--max-try", metavar="N", default="3", help="tries of one mini-batch in all (default %(default)s)")
     run.add_argument("--isolate-failures", action="store_true", help="halve a mini-batch that fails until the items that do are found")
+    _add_compatibility(run)
     run.add_argument("--no-reuse", action="store_true", help="score anew, even if nothing has changed")
     run.add_argument("--allow-empty", action="store_true", help="an input without files gives an empty result instead of an error")
     run.add_argument("--json", action="store_true", help="print the summary as the last line")
@@ -97,6 +98,15 @@ def _add_environment(run: argparse.ArgumentParser) -> None:
     run.add_argument("--python", metavar="VERSION", help="that Python's version, such as 3.11 (default: that of this command)")
     run.add_argument("--conda-specification", metavar="FILE", help="a conda environment.yml, for a Python of the script's own")
     run.add_argument("--interpreter", metavar="PATH", help="a Python that is installed, to run the script in with its packages")
+
+
+def _add_compatibility(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--azureml-compat",
+        metavar="auto|true|false",
+        default="auto",
+        help="names of Azure ML's SDK for the script; auto: where its Python has no azureml-core (default %(default)s)",
+    )
 
 
 def _add_models(commands: Any) -> None:  # noqa: ANN401 - as above

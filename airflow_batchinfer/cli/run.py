@@ -59,6 +59,7 @@ def _config(options: argparse.Namespace) -> ParallelRunConfig:
         run_invocation_timeout=options.timeout,
         run_max_try=options.max_try,
         isolate_failures=options.isolate_failures,
+        azureml_compat=options.azureml_compat,
         environment_variables=named_values("--env", options.env),
     )
 

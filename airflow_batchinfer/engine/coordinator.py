@@ -375,7 +375,9 @@ class Coordinator:
 
     def _watch(self, supervisor: Supervisor, fetcher: Fetcher) -> None:
         # What is being fetched takes as long as it takes: the storage's own timeouts end what is stuck.
-        if supervisor.is_occupied or self._stock or (self._todo and not fetcher.on_their_way):
+        if supervisor.is_asked:  # as long as that takes: the storage's own timeouts end what is stuck
+            self._patience.resting()
+        elif supervisor.is_occupied or self._stock or (self._todo and not fetcher.on_their_way):
             self._patience.waiting(self._clock())
         else:
             self._patience.resting()

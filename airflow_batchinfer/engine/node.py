@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from airflow_batchinfer.engine.answering import Answers
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.coordinator import Coordinator, Report, Spent
 from airflow_batchinfer.engine.disk_budget import disk_budget
@@ -113,7 +114,7 @@ class _Node:
             raise
 
     def _work_in_shifts(self, coordinator: Coordinator) -> None:
-        staged: tuple[Stage, Printing] | None = None
+        staged: tuple[Stage, Printing, Answers] | None = None
         interpreter: Interpreter | None = None
         while not self._blocks.finished:
             if next(self._blocks.candidates(self._witness.is_dead), None) is None:
@@ -129,9 +130,9 @@ class _Node:
                     self._shift(coordinator, *staged, gpus)
             coordinator.refresh()
 
-    def _shift(self, coordinator: Coordinator, staged: Stage, printing: Printing, gpus: Sequence[str]) -> None:
+    def _shift(self, coordinator: Coordinator, staged: Stage, printing: Printing, answers: Answers, gpus: Sequence[str]) -> None:
         places = staged.places(self._name, min(self._processes, len(gpus) or self._processes), gpus)
-        supervisor = Supervisor(staged.launch(), staged.start, printing, self._pin.rules.run_timeout_seconds)
+        supervisor = Supervisor(staged.launch(), staged.start, printing, self._pin.rules.run_timeout_seconds, answer=answers.answer)
         self._recorder.wake = supervisor.wake
         with closing(supervisor), closing(self._fetcher(staged, supervisor)) as fetcher:
             try:
@@ -149,14 +150,15 @@ class _Node:
     def _interpreter(self) -> Interpreter:
         return provide(self._workspace.store, self._folder.environment_lock, Specification.from_json(self._job.spec.environment))
 
-    def _stage(self, interpreter: Interpreter) -> tuple[Stage, Printing]:
+    def _stage(self, interpreter: Interpreter) -> tuple[Stage, Printing, Answers]:
         folder = self._stack.enter_context(scratch_folder())
         staged = stage(self._workspace, self._job, self._pin.rules, interpreter, folder, self._options.environment_variables)
         logs = self._folder.logs(self._name)
+        answers = self._stack.enter_context(closing(Answers(self._workspace, self._folder, folder / "asked")))
         printing = self._stack.enter_context(Printing(folder / "logs", self._workspace.store, logs, self._options.show))
         if self._workspace.store.local_root is None:
             self._recorder.before_commit = FileUploads(self._workspace.store, self._folder, staged.files)
-        return staged, printing
+        return staged, printing, answers
 
     @contextmanager
     def _gpus_for_a_shift(self) -> Iterator[tuple[str, ...] | None]:

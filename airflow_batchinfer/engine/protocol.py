@@ -6,6 +6,8 @@
      | run 7 [items]                          ->   |  run(mini_batch)
      | run 8 [items]  (may wait in the pipe)  ->   |
      |                        <- Done 7, rows | AttemptFailed 7
+     |                        <- Asked 1, a question (at any time)
+     | answered 1             ->   |
      | shutdown                               ->   |  shutdown(), exit
 
 Answers come in the order of the requests. A frame that is none of these is a bug of ours or a script that wrote to our
@@ -13,7 +15,8 @@ pipe: either way the worker is not to be trusted any more.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from airflow_batchinfer.engine.isolation import Part
@@ -35,6 +38,8 @@ class Start:
     tables: tuple[dict[str, Any], ...] = ()
     result_format: str = "txt"
     include_item: bool = False
+    azureml_compat: str = "auto"
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Call(NamedTuple):
@@ -91,7 +96,15 @@ class AttemptFailed:
     failure: Failed
 
 
-Answer = Ready | InitFailed | Unusable | Done | AttemptFailed
+@dataclass(frozen=True)
+class Asked:
+    """The script asks for what the node has, and waits for it."""
+
+    number: int
+    question: Mapping[str, Any]
+
+
+Answer = Ready | InitFailed | Unusable | Done | AttemptFailed | Asked
 
 
 class Garbled(Exception):
@@ -111,6 +124,8 @@ def start_frame(start: Start) -> bytes:
             "format": start.result_format,
             "include_item": start.include_item,
             "tables": list(start.tables),
+            "azureml_compat": start.azureml_compat,
+            "surroundings": start.surroundings,
         }
     )
 
@@ -118,6 +133,11 @@ def start_frame(start: Start) -> bytes:
 def run_frame(call: Call, items: bytes) -> bytes:
     """A mini-batch to run, or a part of it; `items` are those of the whole, a line of the plan or what looks like one."""
     return pack({"run": call.mini_batch} | ({"part": call.part} if call.part else {}), items)
+
+
+def answer_frame(number: int, answer: Mapping[str, Any]) -> bytes:
+    """What a script asked for."""
+    return pack({"answered": number, "answer": answer})
 
 
 def shutdown_frame() -> bytes:
@@ -137,6 +157,8 @@ def read_answer(frame: Frame) -> Answer:
                 return Done(number, items, rows, lost, payload, header_bytes, columns, _known(header.get("of")), named)
             case {"failed": number}:
                 return AttemptFailed(number, _failure(header))
+            case {"ask": number, "question": dict(question)}:
+                return Asked(_whole(number), question)
             case {"ready": seconds}:
                 return Ready(seconds)
             case {"init_failed": _}:

@@ -29,6 +29,7 @@ ALL_PERCENT = 100
 MOST_NAME_BYTES = 200
 OUTPUT_ACTIONS = ("append_row", "summary_only")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
+SWITCH = ("auto", "true", "false")
 _FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Numbers may come as text: a template renders to text.
@@ -79,6 +80,7 @@ class ParallelRunConfig:
     isolate_failures: bool | str = False
     logging_level: str = "INFO"
     environment: PythonEnvironment | None = None
+    azureml_compat: bool | str = "auto"
     environment_variables: Mapping[str, str] | None = field(default=None, repr=False)
     description: str | None = None
     compute_target: ComputeTarget | None = None
@@ -203,6 +205,7 @@ class ParallelRunConfig:
             "append_row_file_name": _file_name_fault(self.append_row_file_name, self.output_action),
             "include_item": _include_item_fault(self.include_item, self.append_row_file_name, self.output_action),
             "isolate_failures": _isolation_fault(self.isolate_failures, self.partition_keys),
+            "azureml_compat": _switch_fault("azureml_compat", self.azureml_compat),
         }
 
     def _object_faults(self) -> list[str]:
@@ -282,6 +285,10 @@ def _isolation_fault(isolates: object, keys: object) -> str | None:
         return f"isolate_failures={isolates!r}: give True or False"
     together = str(isolates).lower() == "true" and keys
     return f"isolate_failures with partition_keys={keys!r}: give one; a partition is never called in parts" if together else None
+
+
+def _switch_fault(name: str, value: object) -> str | None:
+    return None if str(value).lower() in SWITCH else f'{name}={value!r}: give "auto", True or False'
 
 
 def _file_name_fault(name: object, output_action: object) -> str | None:

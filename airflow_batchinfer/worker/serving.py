@@ -6,6 +6,8 @@
      | {"run": 7} [items]     ->   |  run(mini_batch), or with "part": [start, stop, of] only of these items
      |                        <-   |  {"done": 7, ...} rows | {"failed": 7, ...}
      | {"shutdown": true}     ->   |  shutdown(), exit
+     |                        <-   |  {"ask": 1, "question": ...}, at any time, when the script asks for what the node has
+     | {"answered": 1, ...}   ->   |
 
 An exception becomes text here, where it is, so that one that cannot be pickled, printed or encoded hurts nobody.
 """
@@ -20,13 +22,15 @@ import logging
 import os
 import stat
 import sys
+import threading
 import time
 import traceback
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
-from . import formats, items, rows, tables
-from .framing import pack, read_frame
+from . import azureml, formats, items, rows, surroundings, tables
+from .framing import pack
+from .inbox import Inbox
 from .script import Script, Unusable, load
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 TRACEBACK_CHARACTERS = 8000
 _ALL_MAY_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_replying = threading.Lock()
 _NOT_THE_SCRIPT = (os.path.dirname(os.path.abspath(__file__)), "<frozen importlib")
 
 
@@ -41,16 +46,17 @@ def serve(requests: int, replies: int) -> None:
     """Answer frames until there are none; then the process ends, whatever threads the script has left behind."""
     _arrange_output()
     with os.fdopen(requests, "rb") as stream:
-        first = read_frame(stream)
-        script = _start(first[0], replies) if first else None
+        inbox = Inbox(stream, lambda header: _reply(replies, header))
+        first = inbox.next()
+        script = _start(first[0], replies, inbox) if first else None
         if first and script:
-            _answer_frames(stream, replies, script, first[0])
+            _answer_frames(inbox, replies, script, first[0])
     _end()
 
 
-def _answer_frames(stream: BinaryIO, replies: int, script: Script, job: Dict[str, Any]) -> None:
+def _answer_frames(inbox: Inbox, replies: int, script: Script, job: Dict[str, Any]) -> None:
     while True:
-        frame = read_frame(stream)
+        frame = inbox.next()
         if frame is None:
             return
         header, payload = frame
@@ -60,8 +66,10 @@ def _answer_frames(stream: BinaryIO, replies: int, script: Script, job: Dict[str
         _reply(replies, *_attempt(script, header, json.loads(payload), job))
 
 
-def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
+def _start(job: Dict[str, Any], replies: int, inbox: Inbox) -> Optional[Script]:
     started = time.monotonic()
+    if job["surroundings"]:
+        surroundings.arrange(surroundings.Surroundings(job["surroundings"], job["source"], job["script"], inbox.ask))
     logging.basicConfig(level=job["logging_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         script = _load(job)
@@ -70,7 +78,11 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
     except Unusable as error:
         _reply(replies, {"unusable": str(error)})
     except BaseException as error:
-        _reply(replies, dict(_described(error, job["source"]), init_failed=True))
+        told = _described(error, job["source"])
+        if getattr(type(error), "is_final", False) is True:  # of the names of another system: what is not here now will not be
+            _reply(replies, {"unusable": f"{told['reason']} ({told['key'].rpartition(' ')[2]})"})
+        else:
+            _reply(replies, dict(told, init_failed=True))
     else:
         _reply(replies, {"ready": time.monotonic() - started})
         return script
@@ -80,6 +92,8 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
 def _load(job: Dict[str, Any]) -> Script:
     """The script; a module that is not installed will not be at the next try either."""
     try:
+        folders = [job["source"], os.path.dirname(job["script"])]
+        azureml.serve_names(job["azureml_compat"], folders)
         return load(job["script"], job["source"], job["arguments"])
     except ModuleNotFoundError as error:
         where = _described(error, job["source"])["key"].rpartition(" ")[2]
@@ -201,8 +215,9 @@ def _printable(text: str) -> str:
 def _reply(replies: int, header: Dict[str, Any], payload: bytes = b"") -> None:
     _flush()
     view = memoryview(pack(header, payload))
-    while view:
-        view = view[os.write(replies, view) :]
+    with _replying:
+        while view:
+            view = view[os.write(replies, view) :]
 
 
 def _arrange_output() -> None:

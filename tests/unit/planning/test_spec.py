@@ -1,3 +1,4 @@
+import json
 from dataclasses import fields, replace
 
 import pytest
@@ -41,6 +42,7 @@ OTHER = {
     "to_csv": '{"sep": ","}',
     "include_item": True,
     "isolate_failures": True,
+    "azureml_compat": "false",
 }
 JOB = Job("name-1", SPEC, 100, 10, "plan", 2, 3, 1234.5)
 
@@ -52,6 +54,14 @@ def test_every_field_is_tried_below():
 @pytest.mark.parametrize("name", OTHER)
 def test_whatever_can_change_results_changes_the_fingerprint(name: str):
     assert replace(SPEC, **{name: OTHER[name]}).fingerprint != SPEC.fingerprint  # type: ignore[arg-type]
+
+
+def test_what_decides_for_itself_is_not_stored_so_that_jobs_of_before_stay_the_same():
+    stored = json.loads(JOB.to_json())["spec"]
+    assert set(stored) == {field.name for field in fields(JobSpec)} - {"azureml_compat"}
+    assert Job.from_json(JOB.to_json()) == JOB
+    switched = replace(JOB, spec=replace(SPEC, azureml_compat="true"))
+    assert Job.from_json(switched.to_json()) == switched
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
