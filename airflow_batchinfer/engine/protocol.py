@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from airflow_batchinfer.engine.isolation import Part
 from airflow_batchinfer.engine.ledger import Failed
+from airflow_batchinfer.engine.tallies import Tally, read_tallies
 from airflow_batchinfer.worker.framing import Frame, pack
 from airflow_batchinfer.worker.kinds import Kind
 
@@ -74,7 +75,8 @@ class Unusable:
 class Done:
     """`run()` returned rows for so many items; `lost` are those that could not be handed to it, with the reason.
 
-    `of` are how many the whole mini-batch has, of which this may be a part; `named` says whether the script named the columns.
+    `of` are how many the whole mini-batch has, of which this may be a part; `named` says whether the script named the columns;
+    `metrics` are what it logged by name.
     """
 
     mini_batch: int
@@ -86,6 +88,7 @@ class Done:
     schema: tuple[tuple[str, Kind], ...] | None = None
     of: int | None = None
     named: bool = False
+    metrics: Mapping[str, Tally] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def read_answer(frame: Frame) -> Answer:
                 number, items, rows, header_bytes = map(_whole, (number, items, rows, header_bytes))
                 lost = tuple((str(path), str(reason)) for path, reason in lost)
                 columns, named = _columns(header.get("schema")), header.get("named") is True
-                return Done(number, items, rows, lost, payload, header_bytes, columns, _known(header.get("of")), named)
+                of, metrics = _known(header.get("of")), read_tallies(header.get("metrics"))
+                return Done(number, items, rows, lost, payload, header_bytes, columns, of, named, metrics)
             case {"failed": number}:
                 return AttemptFailed(number, _failure(header))
             case {"ask": number, "question": dict(question)}:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 from . import azureml, formats, items, rows, surroundings, tables
 from .framing import pack
 from .inbox import Inbox
+from .metrics import metrics
 from .script import Script, Unusable, load
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
         of = given.of
         if given.items == len(given.lost):
             return {"done": number, "items": given.items, "of": of, "rows": 0, "header_bytes": 0, "lost": given.lost}, b""
+        metrics.begin()
         result = script.run(given.mini_batch, given.keys)
         found = formats.rows_of(result, job, given.stamp) if job["append_row"] else rows.count_rows(result)
     except (rows.BadResult, tables.BadTable) as error:
@@ -131,7 +133,10 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
     except BaseException as error:
         return dict(_described(error, job["source"]), failed=number, of=of), b""
     done = {"done": number, "items": given.items, "of": of, "rows": found.number, "header_bytes": found.header_bytes, "lost": given.lost}
-    return dict(done, schema=found.schema, named=found.named), found.text
+    done.update(schema=found.schema, named=found.named)
+    if logged := metrics.end():
+        done["metrics"] = logged
+    return done, found.text
 
 
 def _take(said: Any, job: Dict[str, Any], part: Optional[List[int]]) -> _Given:

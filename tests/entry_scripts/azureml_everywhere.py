@@ -48,8 +48,9 @@ def init():
         curve.write("up")
     run.upload_file("outputs/curve.txt", "curve.txt")
     run.tag("kind", "test")
+    run.log("in init", 1)
     with run.child_run("child") as child:
-        child.set_tags({"of": "the child"})
+        child.log("in init", 2)
     told = {
         "given": Path(path).read_text(),
         "folder": sorted(os.listdir(Model.get_model_path("folder"))),

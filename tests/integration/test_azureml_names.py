@@ -59,6 +59,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         return {
             **json.loads(row),
             "job": summary["job"],
+            "metrics": summary["metrics"],
             "log": ended.stderr,
             "published": (lab.output / "outputs" / "curve.txt").read_text(),
             "kept": [path.read_text() for path in Path(lab.workspace_url).glob("jobs/*/nodes/*/logs/worker-0/own.log")],
@@ -283,3 +284,49 @@ def run(mini_batch):
     forked, spawned = lab.rows[0].split(" // ")
     assert "only the process that runs init() and run() can ask for this" in forked
     assert spawned == "only the process that runs init() and run() can ask for this, not one that the script started"
+
+
+# Metrics.
+
+EXPECTED = {
+    "items": {"count": 4, "last": 1, "sum": 4, "min": 1, "max": 1},
+    "sizes": {"count": 4, "last": 5, "sum": 12, "min": 1, "max": 5},
+    "first.file": {"count": 4, "last": "e"},
+    "first.size": {"count": 4, "last": 5, "sum": 12, "min": 1, "max": 5},
+}
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_what_a_mini_batch_logs_is_in_the_summary_once_however_often_it_was_tried(lab: Lab, processes: int):
+    lab.items("a", "b-flaky", "c-poison", "d-flaky", "e")
+    summary = lab.score(
+        "logs_metrics.py", mini_batch_size=1, process_count_per_node=processes, error_threshold=-1, run_max_try=2, run_invocation_timeout=30
+    )
+    assert (summary.mini_batches_failed, summary.rows) == (1, 4)
+    assert summary.metrics == EXPECTED
+    assert json.loads((lab.output / "_summary.json").read_text())["metrics"] == EXPECTED
+    again = lab.score(
+        "logs_metrics.py", mini_batch_size=1, process_count_per_node=processes, error_threshold=-1, run_max_try=2, run_invocation_timeout=30
+    )
+    assert (again.reused, again.metrics) == (True, EXPECTED)
+
+
+def test_the_parts_of_an_isolated_mini_batch_log_what_succeeded(lab: Lab):
+    lab.items("a", "b", "c-poison", "d")
+    summary = lab.score("logs_metrics.py", process_count_per_node=1, error_threshold=1, run_max_try=1, isolate_failures=True)
+    assert summary.metrics["sizes"] == {"count": 3, "last": 4, "sum": 7, "min": 1, "max": 4}
+    assert summary.metrics["first.file"] == {"count": 2, "last": "d"}
+
+
+def test_every_value_is_in_the_log_those_of_init_too_which_are_in_no_summary(lab: Lab):
+    lab.items("a")
+    ended = lab.run("logs_metrics.py", "--processes", 1)
+    lines = [line.partition("| ")[2] for line in ended.stderr.splitlines() if "| metric" in line]
+    one = ["metric items: 1", "metric sizes: 1", "metric first.file: a", "metric first.size: 1"]
+    assert lines == ["metric at import: 1", "metric in init: 1", *one, "metric in shutdown: 1"]
+    assert set(ended.summary["metrics"]) == {"items", "sizes", "first.file", "first.size"}
+
+
+def test_a_script_without_a_log_call_has_no_metrics(lab: Lab):
+    lab.items("a")
+    assert lab.score("names.py", process_count_per_node=1).metrics == {}

@@ -24,6 +24,7 @@ from airflow_batchinfer.engine.protocol import (
     shutdown_frame,
     start_frame,
 )
+from airflow_batchinfer.engine.tallies import Tally
 from airflow_batchinfer.worker.framing import read_frame
 
 FAILURE = {"reason": "ValueError: no", "key": "ValueError at score.py:3", "traceback": "Traceback ..."}
@@ -54,6 +55,9 @@ def test_each_answer_of_a_worker_is_a_value():
         {"done": 7, "items": 3, "rows": 2.5, "header_bytes": 4, "lost": []},
         {"done": 7, "items": 3, "rows": True, "header_bytes": 4, "lost": []},
         [],
+        {"done": 7, "items": 1, "rows": 1, "lost": [], "header_bytes": 0, "metrics": ["loss"]},
+        {"done": 7, "items": 1, "rows": 1, "lost": [], "header_bytes": 0, "metrics": {"loss": "abcde"}},
+        {"done": 7, "items": 1, "rows": 1, "lost": [], "header_bytes": 0, "metrics": {"loss": [1, 2]}},
         {"ask": -1, "question": {}},
         {"ask": 1, "question": "text"},
         "text",
@@ -102,6 +106,13 @@ def test_the_frames_of_a_node_are_those_that_a_worker_reads():
 
 def test_a_worker_may_ask_at_any_time():
     assert read_answer(({"ask": 2, "question": {"model": "m"}}, b"")) == Asked(2, {"model": "m"})
+
+
+def test_what_a_script_logged_comes_with_its_rows():
+    header = {"done": 7, "items": 1, "rows": 1, "lost": [], "header_bytes": 0, "metrics": {"loss": [2, 3.5, 1, 2.5, 2.5]}}
+    answer = read_answer((header, b"a\n"))
+    assert isinstance(answer, Done)
+    assert answer.metrics == {"loss": Tally(2, 3.5, 1, 2.5, 2.5)}
 
 
 def test_a_failure_says_whether_halving_could_tell_more():

@@ -1,4 +1,4 @@
-"""`azureml.core.run`: the run that a script finds itself in is the job's."""
+"""`azureml.core.run`: the run that a script finds itself in is the job's; what it logs goes to the log and into the summary."""
 
 from __future__ import annotations
 
@@ -42,6 +42,28 @@ class Run(metaclass=Served):
             Run._context.parent = Run(experiment, job.job)
         return Run._context
 
+    # What it logs.
+
+    def log(self, name: str, value: Any, description: str = "", step: Optional[int] = None) -> None:
+        del description, step
+        _note(name, [value])
+
+    def log_list(self, name: str, value: Sequence[Any], description: str = "") -> None:
+        del description
+        _note(name, list(value))
+
+    def log_row(self, name: str, description: Optional[str] = None, **columns: Any) -> None:
+        """Each column is a metric of its own, `name.column`."""
+        del description
+        for column, value in columns.items():
+            _note(f"{name}.{column}", [value])
+
+    def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:
+        """As rows; a column is a value, or a list of them."""
+        del description
+        for column, values in value.items():
+            _note(f"{name}.{column}", list(values) if isinstance(values, (list, tuple)) else [values])
+
     # Files.
 
     def upload_file(self, name: str, path_or_stream: Union[str, BinaryIO], datastore_name: Optional[str] = None) -> str:
@@ -68,7 +90,7 @@ class Run(metaclass=Served):
     # Its life, which decides nothing: whether a mini-batch succeeded is said by what run() returns.
 
     def child_run(self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: object = None) -> Run:
-        """A name below the job's."""
+        """What it logs is the job's as well."""
         child = Run(self.experiment, run_id or f"{self.id}_{uuid4().hex[:8]}", outputs)
         child.name = child.display_name = name or child.id
         child.parent = self
@@ -128,6 +150,10 @@ class Run(metaclass=Served):
 
     def __repr__(self) -> str:
         return f"Run(Experiment: {self.experiment.name}, Id: {self.id}, Status: {self.status})"
+
+
+def _note(name: str, values: Sequence[Any]) -> None:
+    worker("metrics").note(str(name), values)
 
 
 def _place(name: str) -> str:
