@@ -107,6 +107,12 @@ def _add_compatibility(run: argparse.ArgumentParser) -> None:
         default="auto",
         help="names of Azure ML's SDK for the script; auto: where its Python has no azureml-core (default %(default)s)",
     )
+    run.add_argument(
+        "--tensorflow-v1",
+        metavar="auto|true|false",
+        default="auto",
+        help="TensorFlow 1 for the script; auto: where it uses names that only TensorFlow 1 had (default %(default)s)",
+    )
 
 
 def _add_models(commands: Any) -> None:  # noqa: ANN401 - as above

@@ -60,6 +60,7 @@ def _config(options: argparse.Namespace) -> ParallelRunConfig:
         run_max_try=options.max_try,
         isolate_failures=options.isolate_failures,
         azureml_compat=options.azureml_compat,
+        tensorflow_v1=options.tensorflow_v1,
         environment_variables=named_values("--env", options.env),
     )
 

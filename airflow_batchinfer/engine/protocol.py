@@ -40,6 +40,7 @@ class Start:
     result_format: str = "txt"
     include_item: bool = False
     azureml_compat: str = "auto"
+    tensorflow_v1: str = "auto"
     surroundings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -128,6 +129,7 @@ def start_frame(start: Start) -> bytes:
             "include_item": start.include_item,
             "tables": list(start.tables),
             "azureml_compat": start.azureml_compat,
+            "tensorflow_v1": start.tensorflow_v1,
             "surroundings": start.surroundings,
         }
     )

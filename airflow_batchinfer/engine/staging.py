@@ -86,6 +86,7 @@ class Stage:
             result_format=spec.result_format,
             include_item=spec.include_item,
             azureml_compat=spec.azureml_compat,
+            tensorflow_v1=spec.tensorflow_v1,
             surroundings=place.surroundings,
         )
 

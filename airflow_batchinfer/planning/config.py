@@ -81,6 +81,7 @@ class ParallelRunConfig:
     logging_level: str = "INFO"
     environment: PythonEnvironment | None = None
     azureml_compat: bool | str = "auto"
+    tensorflow_v1: bool | str = "auto"
     environment_variables: Mapping[str, str] | None = field(default=None, repr=False)
     description: str | None = None
     compute_target: ComputeTarget | None = None
@@ -206,6 +207,7 @@ class ParallelRunConfig:
             "include_item": _include_item_fault(self.include_item, self.append_row_file_name, self.output_action),
             "isolate_failures": _isolation_fault(self.isolate_failures, self.partition_keys),
             "azureml_compat": _switch_fault("azureml_compat", self.azureml_compat),
+            "tensorflow_v1": _switch_fault("tensorflow_v1", self.tensorflow_v1),
         }
 
     def _object_faults(self) -> list[str]:

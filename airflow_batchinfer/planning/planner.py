@@ -129,6 +129,7 @@ def _spec(request: Request, source: Source, draft: PlanDraft, side_inputs: tuple
         include_item=config.includes_item,
         isolate_failures=config.isolates_failures,
         azureml_compat=str(config.azureml_compat).lower(),
+        tensorflow_v1=str(config.tensorflow_v1).lower(),
     )
 
 

@@ -11,7 +11,7 @@ from airflow_batchinfer.planning.cutting import cut_blocks
 FORMAT = 4
 TEXT = "txt"
 AUTO = "auto"
-_SWITCHES = ("azureml_compat",)
+_SWITCHES = ("azureml_compat", "tensorflow_v1")
 _NAMED_FORMATS = ("csv", "jsonl", "parquet")
 
 
@@ -42,6 +42,7 @@ class JobSpec:
     include_item: bool
     isolate_failures: bool
     azureml_compat: str = AUTO
+    tensorflow_v1: str = AUTO
 
     @property
     def result_format(self) -> str:

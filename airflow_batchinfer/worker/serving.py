@@ -28,7 +28,7 @@ import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
-from . import azureml, formats, items, rows, surroundings, tables
+from . import azureml, formats, items, rows, surroundings, tables, tensorflow_v1
 from .framing import pack
 from .inbox import Inbox
 from .metrics import metrics
@@ -95,6 +95,7 @@ def _load(job: Dict[str, Any]) -> Script:
     try:
         folders = [job["source"], os.path.dirname(job["script"])]
         azureml.serve_names(job["azureml_compat"], folders)
+        tensorflow_v1.arrange(job["tensorflow_v1"], job["script"], folders)
         return load(job["script"], job["source"], job["arguments"])
     except ModuleNotFoundError as error:
         where = _described(error, job["source"])["key"].rpartition(" ")[2]

@@ -83,7 +83,7 @@ def test_no_header_is_worse_than_nonsense(header: object):
 
 def test_the_frames_of_a_node_are_those_that_a_worker_reads():
     start = Start("/s/score.py", "/s", ("--a", "b\udce9"), appends_rows=True, to_csv={"sep": ","}, logging_level="INFO")
-    start = replace(start, result_format="csv", include_item=True, azureml_compat="true", surroundings={"job": "j"})
+    start = replace(start, result_format="csv", include_item=True, azureml_compat="true", tensorflow_v1="false", surroundings={"job": "j"})
     line, part = b'[["/a",1,2]]\n', Call(8, Part(0, 5, 9))
     answered = answer_frame(3, {"models": []})
     stream = BytesIO(start_frame(start) + run_frame(Call(7), line) + run_frame(part, line) + answered + shutdown_frame())
@@ -98,6 +98,7 @@ def test_the_frames_of_a_node_are_those_that_a_worker_reads():
         "format": "csv",
         "include_item": True,
         "azureml_compat": "true",
+        "tensorflow_v1": "false",
         "surroundings": {"job": "j"},
     }
     runs = [({"run": 7}, line), ({"run": 8, "part": [0, 5, 9]}, line), ({"answered": 3, "answer": {"models": []}}, b"")]

@@ -43,6 +43,7 @@ OTHER = {
     "include_item": True,
     "isolate_failures": True,
     "azureml_compat": "false",
+    "tensorflow_v1": "true",
 }
 JOB = Job("name-1", SPEC, 100, 10, "plan", 2, 3, 1234.5)
 
@@ -58,9 +59,9 @@ def test_whatever_can_change_results_changes_the_fingerprint(name: str):
 
 def test_what_decides_for_itself_is_not_stored_so_that_jobs_of_before_stay_the_same():
     stored = json.loads(JOB.to_json())["spec"]
-    assert set(stored) == {field.name for field in fields(JobSpec)} - {"azureml_compat"}
+    assert set(stored) == {field.name for field in fields(JobSpec)} - {"azureml_compat", "tensorflow_v1"}
     assert Job.from_json(JOB.to_json()) == JOB
-    switched = replace(JOB, spec=replace(SPEC, azureml_compat="true"))
+    switched = replace(JOB, spec=replace(SPEC, azureml_compat="true", tensorflow_v1="false"))
     assert Job.from_json(switched.to_json()) == switched
 
 
