@@ -6,11 +6,9 @@ One table, for the command line and for a DAG. Items are five fish, 1 to 5 bytes
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from airflow_batchinfer.planning.config import ParallelRunConfig
 
 CAST = Path(__file__).parent / "entry_scripts"
 FISH = ("cod", "eel", "ide", "orfe", "tench")
@@ -20,7 +18,6 @@ LABELS = "cod=white eel=long ide=gold\n"
 MODEL = {"name": "pond", "slope": 0.5, "bias": 0.25}
 TO_FAIL = {"error_threshold": -1}
 ONLY_COUNTED = {"output_action": "summary_only"}
-AZUREML = "azureml_compat" in {each.name for each in fields(ParallelRunConfig)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,6 @@ class Habit:
     model: bool = False
     labels: bool = False
     gpus: str = ""
-    needs_azureml: bool = False
 
     @property
     def path(self) -> Path:
@@ -241,13 +237,12 @@ HABITS = (
         counts={"items_failed": 1},
     ),
     # Names of the SDK.
-    Habit("imports_unused.py", list(FISH), needs_azureml=True),
-    Habit("asks_for_model_path.py", PREDICTED, arguments=["--model_name", "pond"], model=True, needs_azureml=True),
-    Habit("uses_entry_script_class.py", list(FISH), printed=["scoring 2 files"], needs_azureml=True),
+    Habit("imports_unused.py", list(FISH)),
+    Habit("asks_for_model_path.py", PREDICTED, arguments=["--model_name", "pond"], model=True),
+    Habit("uses_entry_script_class.py", list(FISH), printed=["scoring 2 files"]),
     Habit(
         "logs_to_run.py",
         list(FISH),
         counts={"metrics": {"files": {"count": 3, "last": 1, "sum": 5, "min": 1, "max": 2}}},
-        needs_azureml=True,
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 from airflow_batchinfer.cli import main
 from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.workspace import Workspace
-from tests.azure_habits import AZUREML, CAST, HABITS, LABELS, Habit, place_model
+from tests.azure_habits import CAST, HABITS, LABELS, Habit, place_model
 from tests.integration.lab import COMMAND, Lab
 
 OPTIONS = {
@@ -47,8 +47,6 @@ def _signals() -> Iterator[None]:
 def test_a_script_of_azure_ml_s_gives_what_it_gave_there(
     lab: Lab, habit: Habit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    if habit.needs_azureml and not AZUREML:
-        pytest.skip("nothing serves azureml's names yet")
     habit.place(lab.inputs)
     if habit.labels:
         (lab.root / "labels.txt").write_text(LABELS)

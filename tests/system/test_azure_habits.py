@@ -11,7 +11,7 @@ import pytest
 from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.workspace import Workspace
 from dags.demo.rest import ENDED
-from tests.azure_habits import AZUREML, CAST, HABITS, LABELS, Habit, place_model
+from tests.azure_habits import CAST, HABITS, LABELS, Habit, place_model
 from tests.system.live import LiveAirflow
 from tests.system.steps import patient
 
@@ -29,7 +29,7 @@ with DAG({dag!r}, schedule=None, max_active_tasks=6, default_args={{"retries": 0
         ParallelRunOperator(task_id=name, config=ParallelRunConfig(**config), inputs=given, **operator)
 """
 # What a machine's GPUs are, only its own environment says.
-IN_A_DAG = [habit for habit in HABITS if not habit.gpus and (AZUREML or not habit.needs_azureml)]
+IN_A_DAG = [habit for habit in HABITS if not habit.gpus]
 
 
 @dataclass(frozen=True)
