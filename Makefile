@@ -5,12 +5,13 @@ PYTHONS := python3.12 python3.13 python3.11 python3 python
 BIN := .venv/bin
 AZURITE := build/azurite
 AZURITE_VERSION := 3.37.0
+ORIGINAL := build/original
 # What the tests start, and the package of Debian and Ubuntu that brings it.
 PROGRAMS := chromium=chromium redis-server=redis-server ip=iproute2 nsenter=util-linux npm=npm
 SYNCED := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-services system-packages demo up bench clean
+.PHONY: help setup check test test-services test-oracles system-packages demo up bench clean
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -45,10 +46,20 @@ check: $(SYNCED)  ## lint, format, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machine's, and no system packages
-	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services" tests
+	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services and not oracles" tests
 
 test-services: $(SYNCED) system-packages $(AZURITE)  ## the tests in a real Airflow, on a cluster of them, on object storage and in a browser, all of which they start; what is missing is installed
 	$(BIN)/pytest -q -m services tests
+
+test-oracles: $(SYNCED) $(ORIGINAL)/.installed  ## the tests that ask Azure ML's own SDK, in an environment of its own
+	$(BIN)/pytest -q -m oracles tests/oracles
+
+# It does not install beside Airflow. Its packages are pinned for Python 3.11, which uv brings where there is none.
+$(ORIGINAL)/.installed: tests/oracles/requirements.txt | $(SYNCED)
+	@echo "Installing Azure ML's SDK into $(ORIGINAL)"
+	@$(BIN)/uv venv --quiet --clear --python 3.11 $(ORIGINAL)
+	@$(BIN)/uv pip install --quiet --python $(ORIGINAL)/bin/python -r tests/oracles/requirements.txt
+	@touch $@
 
 # PostgreSQL's programs are on no PATH. They are looked for one by one, since who has them need not have them from a package.
 system-packages:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_batchinfer.datasets import FileDataset, TabularDataset
+    from airflow_batchinfer.environments.python_environment import PythonEnvironment
     from airflow_batchinfer.operators.parallel_run import ParallelRunOperator
     from airflow_batchinfer.operators.register_model import RegisterModel
     from airflow_batchinfer.planning.compute_target import ComputeTarget
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
     from airflow_batchinfer.workspace import Workspace
 
 __version__ = "0.1.0"
-__all__ = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "TabularDataset", "Workspace"]
+__all__ = [
+    "ComputeTarget",
+    "FileDataset",
+    "ParallelRunConfig",
+    "ParallelRunOperator",
+    "PythonEnvironment",
+    "RegisterModel",
+    "TabularDataset",
+    "Workspace",
+]
 
 _HOMES = {
     "ComputeTarget": "airflow_batchinfer.planning.compute_target",
     "FileDataset": "airflow_batchinfer.datasets",
     "ParallelRunConfig": "airflow_batchinfer.planning.config",
     "ParallelRunOperator": "airflow_batchinfer.operators.parallel_run",
+    "PythonEnvironment": "airflow_batchinfer.environments.python_environment",
     "RegisterModel": "airflow_batchinfer.operators.register_model",
     "TabularDataset": "airflow_batchinfer.datasets",
     "Workspace": "airflow_batchinfer.workspace",

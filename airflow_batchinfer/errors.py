@@ -48,7 +48,7 @@ class Faults:
         try:
             return step()
         except ConfigError as error:
-            self._found += error.faults
+            self._found += [fault for fault in error.faults if fault not in self._found]
         except NotFoundError as error:
             self._found.append(str(error))
         return cast("Answer", None)
@@ -65,6 +65,10 @@ class Faults:
 
 class ScriptError(UserError):
     """The entry script cannot be used: it does not load, has no `run`, or its `init()` keeps failing."""
+
+
+class UnusableEnvironment(UserError):
+    """The environment that the script is to run in cannot be made, or is not there."""
 
 
 class NotFoundError(UserError):

@@ -48,8 +48,10 @@ class JobFolder:
         self.blocks = f"{self.root}/blocks"
         self.segments = f"{self.root}/segments"
         self.schema = f"{self.root}/schema"
+        self.environment_lock = f"{self.root}/environment.json"
         self.nodes = f"{self.root}/nodes"
         self.files = f"{self.root}/files"
+        self.asked = f"{self.root}/asked"
         self.generations = f"{self.root}/generations"
 
     def record(self, block: int, sequence: int) -> str:

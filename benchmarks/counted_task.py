@@ -14,6 +14,7 @@ from airflow_batchinfer.datasets import FileDataset
 from airflow_batchinfer.engine.merge import merge
 from airflow_batchinfer.engine.node import NodeOptions, work
 from airflow_batchinfer.engine.scoring import begin
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.planner import Request
 from airflow_batchinfer.planning.stored import load_job, load_pin
@@ -73,7 +74,7 @@ def _plan(workspace: Workspace, script: str, folder: str, nodes: str, output: st
         append_row_file_name="rows.txt",
     )
     inputs = [FileDataset.from_files(folder)]
-    pin = begin(workspace, Request(config=config, inputs=inputs, output_dir=output, interpreter=None, interpreter_digest=""))
+    pin = begin(workspace, Request(config=config, inputs=inputs, output_dir=output, environment=Specification()))
     job = load_job(workspace, pin.job)
     return {"pin": pin.path, "blocks": len(job.blocks()), "mini_batches": job.mini_batches}
 

@@ -3,6 +3,7 @@
 It lies in a folder as in a workspace (see dags/demo/material.py). Tests read it, and copy what they change.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -16,9 +17,19 @@ MAKE = "import sys; from pathlib import Path; import material; material.for_all_
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = tmp_path_factory.mktemp("trained")
+    base = tmp_path_factory.getbasetemp()
+    # The workers of pytest-xdist have folders of their own, side by side: whoever comes first trains for all.
+    workspace = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with workspace.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not workspace.exists():
+            _train(workspace.with_suffix(".unfinished"))
+            workspace.with_suffix(".unfinished").rename(workspace)
+    return workspace
+
+
+def _train(workspace: Path) -> None:
     # A process of its own, since TensorFlow must not be loaded where processes are forked.
     command, environment = [sys.executable, "-c", MAKE, str(workspace)], {**os.environ, "PYTHONPATH": str(DEMO)}
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert made.returncode == 0, made.stderr
-    return workspace

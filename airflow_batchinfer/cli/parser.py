@@ -76,13 +76,44 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401 - argparse's own type has n
     run.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable for the script; never stored"
     )
+    _add_environment(run)
     run.add_argument("--timeout", metavar="S", default="60", help="seconds that one run() call may take (default %(default)s)")
     run.add_argument("--max-try", metavar="N", default="3", help="tries of one mini-batch in all (default %(default)s)")
     run.add_argument("--isolate-failures", action="store_true", help="halve a mini-batch that fails until the items that do are found")
+    _add_compatibility(run)
     run.add_argument("--no-reuse", action="store_true", help="score anew, even if nothing has changed")
     run.add_argument("--allow-empty", action="store_true", help="an input without files gives an empty result instead of an error")
     run.add_argument("--json", action="store_true", help="print the summary as the last line")
     _finish(run, "run", "run")
+
+
+def _add_environment(run: argparse.ArgumentParser) -> None:
+    """In which Python the script runs; one of the three that name packages, or none."""
+    run.add_argument(
+        "--requirements",
+        action="append",
+        default=[],
+        metavar="FILE|SPEC",
+        help="a requirements.txt (.txt, .in) or a requirement such as numpy==1.26.4, for a Python of the script's own; repeatable",
+    )
+    run.add_argument("--python", metavar="VERSION", help="that Python's version, such as 3.11 (default: that of this command)")
+    run.add_argument("--conda-specification", metavar="FILE", help="a conda environment.yml, for a Python of the script's own")
+    run.add_argument("--interpreter", metavar="PATH", help="a Python that is installed, to run the script in with its packages")
+
+
+def _add_compatibility(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--azureml-compat",
+        metavar="auto|true|false",
+        default="auto",
+        help="names of Azure ML's SDK for the script; auto: where its Python has no azureml-core (default %(default)s)",
+    )
+    run.add_argument(
+        "--tensorflow-v1",
+        metavar="auto|true|false",
+        default="auto",
+        help="TensorFlow 1 for the script; auto: where it uses names that only TensorFlow 1 had (default %(default)s)",
+    )
 
 
 def _add_serve(commands: Any) -> None:  # noqa: ANN401 - as above
@@ -104,6 +135,8 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401 - as above
     serve.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable for the script; repeatable"
     )
+    _add_environment(serve)
+    _add_compatibility(serve)
     serve.add_argument("--key-file", metavar="F", help="a file with one or two keys, each on a line (default: a new key, in a file)")
     serve.add_argument("--no-auth", action="count", default=0, help="ask for no key; with an open --host only if given twice")
     serve.add_argument("--status-profile", metavar="P", default="aks", help="aks or inference-server (default %(default)s)")

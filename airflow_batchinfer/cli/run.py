@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
+from airflow_batchinfer.cli import environment
 from airflow_batchinfer.cli.display import open_display
 from airflow_batchinfer.cli.inputs import inputs_of
 from airflow_batchinfer.datasets import Dataset
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
-from airflow_batchinfer.environments import own_interpreter
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
@@ -30,11 +31,12 @@ def run(options: argparse.Namespace) -> None:
     config = faults.attempt(lambda: _config(options))
     inputs = faults.attempt(lambda: inputs_of(options, options.input))
     side_inputs = faults.attempt(lambda: named_values("--side-input", options.side_input))
+    specification = faults.attempt(lambda: environment.specification(options))
     models = [faults.attempt(partial(ModelRegistry(workspace).resolve, reference)) for reference in options.model]
     faults.raise_any()
     with open_display() as display:
         display.say("looking at the inputs")
-        pin = begin(workspace, _request(options, config, inputs, models, side_inputs))
+        pin = begin(workspace, _request(options, config, inputs, models, side_inputs, specification))
         display.say(_what_happens(pin))
         node = NodeOptions(environment_variables=config.environment_variables or {}, report=display.progress, show=display.printed)
         summary = score(workspace, pin, node)
@@ -57,6 +59,8 @@ def _config(options: argparse.Namespace) -> ParallelRunConfig:
         run_invocation_timeout=options.timeout,
         run_max_try=options.max_try,
         isolate_failures=options.isolate_failures,
+        azureml_compat=options.azureml_compat,
+        tensorflow_v1=options.tensorflow_v1,
         environment_variables=named_values("--env", options.env),
     )
 
@@ -67,14 +71,13 @@ def _request(
     inputs: list[Dataset],
     models: list[Model],
     side_inputs: Mapping[str, str],
+    specification: Specification,
 ) -> Request:
-    interpreter = own_interpreter()
     return Request(
         config=config,
         inputs=inputs,
         output_dir=options.output,
-        interpreter=interpreter.path,
-        interpreter_digest=interpreter.digest,
+        environment=specification,
         models=[(model.reference, model.digest) for model in models],
         side_inputs=side_inputs,
         arguments=options.arguments,

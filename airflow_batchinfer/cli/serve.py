@@ -4,30 +4,34 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from airflow_batchinfer.cli import environment
 from airflow_batchinfer.cli.display import open_display
 from airflow_batchinfer.cli.run import named_values
 from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
+from airflow_batchinfer.environments.interpreter import Interpreter
+from airflow_batchinfer.environments.providing import provide
 from airflow_batchinfer.errors import ConfigError, Faults, ScriptError, WorkersUnavailable
 from airflow_batchinfer.planning.source import locate
 from airflow_batchinfer.processes import FAREWELL_SECONDS, Launch, Showing, without_secrets
-from airflow_batchinfer.registry import ModelRegistry
+from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.service.config import ServiceConfig
 from airflow_batchinfer.service.keys import KeyFile, make_key_file
 from airflow_batchinfer.service.protocol import Start
 from airflow_batchinfer.service.server import SERVER, Address, Service, Tls, listen, serve
 from airflow_batchinfer.service.wire import PROFILES
+from airflow_batchinfer.storage import LocalStore
 from airflow_batchinfer.workspace import Workspace
 
 SCRIPT_FAILED = 3
 MOST_PORT = 65535
-TWICE = 2
+SWITCH = ("auto", "true", "false")
 
 
 def serve_script(options: argparse.Namespace) -> None:
@@ -45,6 +49,10 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
     config = faults.attempt(lambda: _config(options))
     variables = faults.attempt(lambda: named_values("--env", options.env))
     address = faults.attempt(lambda: _address(options))
+    specification = faults.attempt(lambda: environment.specification(options))
+    for option, value in (("--azureml-compat", options.azureml_compat), ("--tensorflow-v1", options.tensorflow_v1)):
+        if value not in SWITCH:
+            faults.add(f"{option} {value!r}: give one of {', '.join(SWITCH)}")
     registry = ModelRegistry(Workspace.at(options.workspace, to_read=True)) if options.model else None
     models = [faults.attempt(partial(registry.resolve, reference)) for reference in options.model] if registry else []
     keys = faults.attempt(lambda: KeyFile(options.key_file)) if options.key_file else None
@@ -55,11 +63,21 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
     model_folder = registry.bring(models, folder / "models") if registry else None
     key_file = options.key_file or (None if options.no_auth else make_key_file(folder))
     gpus = _gpus(config, stack)
+    interpreter = provide(LocalStore(folder), "environment.json", specification)
+    start = Start(
+        str(script),
+        str(source),
+        tuple(options.arguments),
+        at_once=config.replica_max_concurrent_requests,
+        azureml_compat=options.azureml_compat,
+        tensorflow_v1=options.tensorflow_v1,
+        surroundings=_surroundings(options, folder, models, model_folder),
+    )
     service = Service(
         name=re.sub(r"[^a-z0-9-]", "-", script.stem.lower()),
         config=config,
-        launch=Launch(sys.executable, str(source), _environment(model_folder, variables)),
-        start=Start(str(script), str(source), tuple(options.arguments), at_once=config.replica_max_concurrent_requests),
+        launch=Launch(interpreter.executable, str(source), _environment(interpreter, model_folder, variables)),
+        start=start,
         keys=keys or (KeyFile(key_file) if key_file else None),
         gpus=gpus,
     )
@@ -131,9 +149,25 @@ def _address(options: argparse.Namespace) -> Address:
     return address
 
 
-def _environment(model_folder: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+def _environment(interpreter: Interpreter, model_folder: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
     models = {"AZUREML_MODEL_DIR": str(model_folder)} if model_folder else {}
-    return {**without_secrets(os.environ), **models, **variables}
+    return {**interpreter.variables(without_secrets(os.environ)), **models, **variables}
+
+
+def _surroundings(options: argparse.Namespace, folder: Path, models: Sequence[Model], model_folder: Path | None) -> dict[str, Any]:
+    """What a script may ask of Azure ML's names: its models, and folders that are gone with the service."""
+
+    def place(model: Model) -> str:
+        return str(model_folder if len(models) == 1 else folder / "models" / model.name / str(model.version))
+
+    return {
+        "job": Path(options.script).stem,
+        "agent": "service",
+        "files": str(folder / "files"),
+        "logs": str(folder / "logs"),
+        "workspace": options.workspace or "",
+        "models": [{**model.described(), "path": place(model)} for model in models],
+    }
 
 
 def _gpus(config: ServiceConfig, stack: ExitStack) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ AHEAD_SECONDS = 0.05
 CLAIM_SECONDS = 1.0
 FETCH_SECONDS = 2.0
 MOST_FETCHED = 100
+MOST_RESERVE = 2_000
 MOST_AHEAD = 16
 REST_SHARE = 0.2
 MENTIONS = 2
@@ -216,7 +217,8 @@ class Coordinator:
 
     def _reserve(self) -> int:
         """How many mini-batches for each worker must be at hand while the next block is claimed, which may wait behind a commit."""
-        return self._depth() + int((CLAIM_SECONDS + (FETCH_SECONDS if self._fetches else 0)) / self._run_seconds)
+        seconds = CLAIM_SECONDS + (FETCH_SECONDS if self._fetches else 0)
+        return self._depth() + min(MOST_RESERVE, int(seconds / self._run_seconds))
 
     def _rest_seconds(self) -> float:
         """How long answers may gather before they are read: while every worker has much to do, each look costs more than it brings."""
@@ -373,7 +375,9 @@ class Coordinator:
 
     def _watch(self, supervisor: Supervisor, fetcher: Fetcher) -> None:
         # What is being fetched takes as long as it takes: the storage's own timeouts end what is stuck.
-        if supervisor.is_occupied or self._stock or (self._todo and not fetcher.on_their_way):
+        if supervisor.is_asked:  # as long as that takes: the storage's own timeouts end what is stuck
+            self._patience.resting()
+        elif supervisor.is_occupied or self._stock or (self._todo and not fetcher.on_their_way):
             self._patience.waiting(self._clock())
         else:
             self._patience.resting()

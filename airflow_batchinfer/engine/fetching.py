@@ -24,6 +24,7 @@ from airflow_batchinfer.datasets.listing import version_of
 from airflow_batchinfer.engine.disk_budget import DiskBudget, TooLarge, disk_explained
 from airflow_batchinfer.engine.fetching_slices import bring_slice, bytes_on_disk, lost_slice
 from airflow_batchinfer.engine.row_groups import RowGroups
+from airflow_batchinfer.engine.scratch import spread_out
 from airflow_batchinfer.planning.lines import Planned, line_of_slices, read_line
 from airflow_batchinfer.storage import insist, is_local, open_file_system
 from airflow_batchinfer.tables.slices import Slice
@@ -92,6 +93,7 @@ class Fetcher:
     def __init__(self, folder: Path, wake: Callable[[], None], tables: Sequence[str], budget: DiskBudget) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = Path(mkdtemp(dir=folder))
+        spread_out(self._folder)
         self._wake = wake
         self._tables = tables
         self._budget = budget

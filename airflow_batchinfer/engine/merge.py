@@ -19,6 +19,7 @@ from airflow_batchinfer.engine.progress import duration
 from airflow_batchinfer.engine.records import final_pieces
 from airflow_batchinfer.engine.result_file import Digesting, ResultFile, open_result
 from airflow_batchinfer.engine.schema import read_columns
+from airflow_batchinfer.engine.tallies import Tally, Value, add_stored
 from airflow_batchinfer.errors import StorageError, UserError, WorkersUnavailable
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
@@ -56,6 +57,7 @@ class Summary:
     mini_batches_with_fewer_rows: int
     output_bytes: int
     output_sha256: str
+    metrics: dict[str, dict[str, Value]]
 
     def to_json(self) -> str:
         """As one line."""
@@ -96,6 +98,7 @@ class _Merge:
         self._folder = JobFolder(job.name)
         self._counts = Counts()
         self._nodes: set[str] = set()
+        self._metrics: dict[str, Tally] = {}
 
     def publish(self) -> Summary:
         rows_file = self._job.spec.append_row_file_name if self._job.spec.appends_rows else None
@@ -132,6 +135,7 @@ class _Merge:
                     self._counts = self._counts.plus(piece.counts)
                     if segment is not None:
                         result.add(segments.read(segment, piece.rows_at, piece.rows_bytes), piece.header_bytes)
+                        add_stored(self._metrics, segments.read(segment, piece.metrics_at, piece.metrics_bytes))
                         errors.write(segments.read(segment, piece.errors_at, piece.errors_bytes))
 
     def _judge(self) -> None:
@@ -162,6 +166,7 @@ class _Merge:
             mini_batches_with_fewer_rows=counts.mini_batches_with_fewer_rows,
             output_bytes=rows.size,
             output_sha256=rows.digest.hexdigest(),
+            metrics={name: tally.told() for name, tally in self._metrics.items()},
         )
 
 

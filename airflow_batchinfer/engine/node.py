@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from airflow_batchinfer.engine.answering import Answers
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.coordinator import Coordinator, Report, Spent
 from airflow_batchinfer.engine.disk_budget import disk_budget
@@ -27,7 +28,10 @@ from airflow_batchinfer.engine.schema import Schema
 from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.engine.staging import Stage, stage
 from airflow_batchinfer.engine.supervisor import Supervisor
-from airflow_batchinfer.environments import lock_gpus, visible_gpus
+from airflow_batchinfer.environments.gpus import lock_gpus, visible_gpus
+from airflow_batchinfer.environments.interpreter import Interpreter
+from airflow_batchinfer.environments.providing import provide
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import UserError
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.pin import Pin
@@ -111,23 +115,25 @@ class _Node:
             raise
 
     def _work_in_shifts(self, coordinator: Coordinator) -> None:
-        staged: tuple[Stage, Printing] | None = None
+        staged: tuple[Stage, Printing, Answers] | None = None
+        interpreter: Interpreter | None = None
         while not self._blocks.finished:
             if next(self._blocks.candidates(self._witness.is_dead), None) is None:
                 self._watch(coordinator)
                 continue
-            # A GPU first, then a claim: a node that waits for a GPU must not hold a block back.
+            # What may take long first, then a GPU, then a claim: a node that waits must hold nothing back.
+            interpreter = interpreter or self._interpreter()
             with self._gpus_for_a_shift() as gpus:
                 if gpus is None:
                     self._watch(coordinator)
                 elif coordinator.claim():
-                    staged = staged or self._stage()
+                    staged = staged or self._stage(interpreter)
                     self._shift(coordinator, *staged, gpus)
             coordinator.refresh()
 
-    def _shift(self, coordinator: Coordinator, staged: Stage, printing: Printing, gpus: Sequence[str]) -> None:
+    def _shift(self, coordinator: Coordinator, staged: Stage, printing: Printing, answers: Answers, gpus: Sequence[str]) -> None:
         places = staged.places(self._name, min(self._processes, len(gpus) or self._processes), gpus)
-        supervisor = Supervisor(staged.launch(), staged.start, printing, self._pin.rules.run_timeout_seconds)
+        supervisor = Supervisor(staged.launch(), staged.start, printing, self._pin.rules.run_timeout_seconds, answer=answers.answer)
         self._recorder.wake = supervisor.wake
         with closing(supervisor), closing(self._fetcher(staged, supervisor)) as fetcher:
             try:
@@ -142,14 +148,18 @@ class _Node:
     def _fetcher(self, staged: Stage, supervisor: Supervisor) -> Fetcher:
         return Fetcher(staged.folder / "items", supervisor.wake, self._job.table_kinds, disk_budget(staged.folder))
 
-    def _stage(self) -> tuple[Stage, Printing]:
+    def _interpreter(self) -> Interpreter:
+        return provide(self._workspace.store, self._folder.environment_lock, Specification.from_json(self._job.spec.environment))
+
+    def _stage(self, interpreter: Interpreter) -> tuple[Stage, Printing, Answers]:
         folder = self._stack.enter_context(scratch_folder())
-        staged = stage(self._workspace, self._job, self._pin.rules, folder, self._options.environment_variables)
+        staged = stage(self._workspace, self._job, self._pin.rules, interpreter, folder, self._options.environment_variables)
         logs = self._folder.logs(self._name)
+        answers = self._stack.enter_context(closing(Answers(self._workspace, self._folder, folder / "asked")))
         printing = self._stack.enter_context(Printing(folder / "logs", self._workspace.store, logs, self._options.show))
         if self._workspace.store.local_root is None:
             self._recorder.before_commit = FileUploads(self._workspace.store, self._folder, staged.files)
-        return staged, printing
+        return staged, printing, answers
 
     @contextmanager
     def _gpus_for_a_shift(self) -> Iterator[tuple[str, ...] | None]:

@@ -1,7 +1,7 @@
 """Rows on their way out: settled mini-batches become a segment, an immutable object of committed rows.
 
-A segment holds the rows of its mini-batches in their order, then their error lines. It is written under a name of its own
-before the commit that names it, so a node that dies in between leaves only a file nobody reads.
+A segment holds the rows of its mini-batches in their order, each followed by its metrics, then the error lines. It is
+written under a name of its own before the commit that names it, so a node that dies in between leaves only a file nobody reads.
 """
 
 import json
@@ -28,11 +28,12 @@ class Settled:
     rows: bytes = b""
     header_bytes: int = 0
     errors: bytes = b""
+    metrics: bytes = b""
 
     @property
     def size_bytes(self) -> int:
         """What it takes to keep."""
-        return len(self.rows) + len(self.errors)
+        return len(self.rows) + len(self.errors) + len(self.metrics)
 
 
 def error_line(mini_batch: int, items: Sequence[str], attempts: int, failure: Failed, failed_items: int | None = None) -> bytes:
@@ -49,20 +50,20 @@ def error_line(mini_batch: int, items: Sequence[str], attempts: int, failure: Fa
 
 
 def write_segment(store: Store, folder: JobFolder, node: str, settled: Sequence[Settled]) -> tuple[str | None, list[Piece]]:
-    """Store the rows and error lines of some mini-batches; no segment is written where there are none."""
+    """Store the rows, error lines and metrics of some mini-batches; no segment is written where there are none."""
     in_order = sorted(settled, key=lambda each: each.mini_batch)
-    errors_at = sum(len(each.rows) for each in in_order)
+    errors_at = sum(len(each.rows) + len(each.metrics) for each in in_order)
     rows_at = 0
     pieces = []
     for each in in_order:
-        where = (rows_at, len(each.rows), each.header_bytes, errors_at, len(each.errors))
+        where = (rows_at, len(each.rows), each.header_bytes, errors_at, len(each.errors), len(each.metrics))
         pieces.append(Piece(each.mini_batch, each.succeeded, each.counts, *where))
-        rows_at += len(each.rows)
+        rows_at += len(each.rows) + len(each.metrics)
         errors_at += len(each.errors)
     if not errors_at:
         return None, pieces
     name = f"{node}-{uuid4().hex[:12]}"
     with store.writer(f"{folder.segments}/{name}") as stream:
-        stream.writelines(each.rows for each in in_order)
+        stream.writelines(text for each in in_order for text in (each.rows, each.metrics))
         stream.writelines(each.errors for each in in_order)
     return name, pieces

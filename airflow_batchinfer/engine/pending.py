@@ -14,6 +14,7 @@ from airflow_batchinfer.engine.ledger import Failed, Succeeded
 from airflow_batchinfer.engine.outputs import TOO_FEW_ROWS, Settled, error_line
 from airflow_batchinfer.engine.protocol import Call, Done
 from airflow_batchinfer.engine.schema import Fit
+from airflow_batchinfer.engine.tallies import as_stored
 from airflow_batchinfer.planning.lines import Planned, read_line
 from airflow_batchinfer.planning.thresholds import Counts, counted
 
@@ -142,7 +143,8 @@ class Pending:
         succeeded = not counts.mini_batches_failed
         rows, header_bytes = self._rows() if succeeded else (b"", 0)
         errors = self.errors(counts.attempts) if counts.items_failed else b""
-        return Settled(self.mini_batch, succeeded, counts, rows, header_bytes, errors)
+        metrics = as_stored(done.metrics for _, done in self._done) if succeeded else b""
+        return Settled(self.mini_batch, succeeded, counts, rows, header_bytes, errors, metrics)
 
     def errors(self, attempts: int = 0) -> bytes:
         """The error lines, in the order of the items."""

@@ -96,15 +96,23 @@ class Uploads:
         self._copy()
 
     def _copy(self) -> None:
-        for path in sorted(self._folder.iterdir()):
+        for name in self._names():
             try:
-                status = path.stat()
+                status = (self._folder / name).stat()
                 version = (status.st_size, status.st_mtime_ns)
-                if self._copied.get(path.name) != version:
-                    copy_file(self._source, path.name, self._store, f"{self._job_logs}/{path.name}")
-                    self._copied[path.name] = version
+                if self._copied.get(name) != version:
+                    copy_file(self._source, name, self._store, f"{self._job_logs}/{name}")
+                    self._copied[name] = version
             except (StorageError, OSError) as error:
-                log.warning("the log %s could not be stored in the job's folder: %s", path.name, error)
+                log.warning("the log %s could not be stored in the job's folder: %s", name, error)
+
+    def _names(self) -> list[str]:
+        """All files, those of scripts too, which may come and go."""
+        try:
+            return list(self._source.find(""))
+        except (StorageError, OSError) as error:
+            log.warning("the logs in %s cannot be listed: %s", self._folder, error)
+            return []
 
 
 class Printing:

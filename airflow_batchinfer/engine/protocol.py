@@ -6,6 +6,8 @@
      | run 7 [items]                          ->   |  run(mini_batch)
      | run 8 [items]  (may wait in the pipe)  ->   |
      |                        <- Done 7, rows | AttemptFailed 7
+     |                        <- Asked 1, a question (at any time)
+     | answered 1             ->   |
      | shutdown                               ->   |  shutdown(), exit
 
 Answers come in the order of the requests. A frame that is none of these is a bug of ours or a script that wrote to our
@@ -13,11 +15,13 @@ pipe: either way the worker is not to be trusted any more.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from airflow_batchinfer.engine.isolation import Part
 from airflow_batchinfer.engine.ledger import Failed
+from airflow_batchinfer.engine.tallies import Tally, read_tallies
 from airflow_batchinfer.worker.framing import Frame, pack
 from airflow_batchinfer.worker.kinds import Kind
 
@@ -35,6 +39,9 @@ class Start:
     tables: tuple[dict[str, Any], ...] = ()
     result_format: str = "txt"
     include_item: bool = False
+    azureml_compat: str = "auto"
+    tensorflow_v1: str = "auto"
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Call(NamedTuple):
@@ -69,7 +76,8 @@ class Unusable:
 class Done:
     """`run()` returned rows for so many items; `lost` are those that could not be handed to it, with the reason.
 
-    `of` are how many the whole mini-batch has, of which this may be a part; `named` says whether the script named the columns.
+    `of` are how many the whole mini-batch has, of which this may be a part; `named` says whether the script named the columns;
+    `metrics` are what it logged by name.
     """
 
     mini_batch: int
@@ -81,6 +89,7 @@ class Done:
     schema: tuple[tuple[str, Kind], ...] | None = None
     of: int | None = None
     named: bool = False
+    metrics: Mapping[str, Tally] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,15 @@ class AttemptFailed:
     failure: Failed
 
 
-Answer = Ready | InitFailed | Unusable | Done | AttemptFailed
+@dataclass(frozen=True)
+class Asked:
+    """The script asks for what the node has, and waits for it."""
+
+    number: int
+    question: Mapping[str, Any]
+
+
+Answer = Ready | InitFailed | Unusable | Done | AttemptFailed | Asked
 
 
 class Garbled(Exception):
@@ -111,6 +128,9 @@ def start_frame(start: Start) -> bytes:
             "format": start.result_format,
             "include_item": start.include_item,
             "tables": list(start.tables),
+            "azureml_compat": start.azureml_compat,
+            "tensorflow_v1": start.tensorflow_v1,
+            "surroundings": start.surroundings,
         }
     )
 
@@ -118,6 +138,11 @@ def start_frame(start: Start) -> bytes:
 def run_frame(call: Call, items: bytes) -> bytes:
     """A mini-batch to run, or a part of it; `items` are those of the whole, a line of the plan or what looks like one."""
     return pack({"run": call.mini_batch} | ({"part": call.part} if call.part else {}), items)
+
+
+def answer_frame(number: int, answer: Mapping[str, Any]) -> bytes:
+    """What a script asked for."""
+    return pack({"answered": number, "answer": answer})
 
 
 def shutdown_frame() -> bytes:
@@ -134,9 +159,12 @@ def read_answer(frame: Frame) -> Answer:
                 number, items, rows, header_bytes = map(_whole, (number, items, rows, header_bytes))
                 lost = tuple((str(path), str(reason)) for path, reason in lost)
                 columns, named = _columns(header.get("schema")), header.get("named") is True
-                return Done(number, items, rows, lost, payload, header_bytes, columns, _known(header.get("of")), named)
+                of, metrics = _known(header.get("of")), read_tallies(header.get("metrics"))
+                return Done(number, items, rows, lost, payload, header_bytes, columns, of, named, metrics)
             case {"failed": number}:
                 return AttemptFailed(number, _failure(header))
+            case {"ask": number, "question": dict(question)}:
+                return Asked(_whole(number), question)
             case {"ready": seconds}:
                 return Ready(seconds)
             case {"init_failed": _}:

@@ -19,7 +19,7 @@ from airflow_batchinfer.planning.thresholds import Counts
 
 @dataclass(frozen=True)
 class Piece:
-    """What came of one mini-batch, and where in the commit's segment its rows and its error lines are."""
+    """What came of one mini-batch, and where in the commit's segment its rows, its error lines and what it logged are."""
 
     mini_batch: int
     succeeded: bool
@@ -29,16 +29,24 @@ class Piece:
     header_bytes: int = 0
     errors_at: int = 0
     errors_bytes: int = 0
+    metrics_bytes: int = 0
 
     def to_list(self) -> list[int]:
         """As a commit stores it: short, since there is one for each mini-batch."""
         where = (self.rows_at, self.rows_bytes, self.header_bytes, self.errors_at, self.errors_bytes)
-        return [self.mini_batch, int(self.succeeded), *where, *self.counts]
+        logged = (self.metrics_bytes,) if self.metrics_bytes else ()
+        return [self.mini_batch, int(self.succeeded), *where, *self.counts, *logged]
+
+    @property
+    def metrics_at(self) -> int:
+        """What was logged with the rows follows them."""
+        return self.rows_at + self.rows_bytes
 
     @classmethod
     def from_list(cls, stored: list[int]) -> "Piece":
         """From what a commit stores."""
-        return cls(stored[0], bool(stored[1]), Counts._make(stored[7:]), *stored[2:7])
+        counted = 7 + len(Counts._fields)
+        return cls(stored[0], bool(stored[1]), Counts._make(stored[7:counted]), *stored[2:7], *stored[counted:])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from airflow_batchinfer.engine.answering import has_changed
 from airflow_batchinfer.engine.blocks import Blocks
 from airflow_batchinfer.engine.merge import Summary, merge
 from airflow_batchinfer.engine.node import NodeOptions, work
@@ -15,7 +16,7 @@ from airflow_batchinfer.workspace import JobFolder, Workspace
 
 def begin(workspace: Workspace, request: Request) -> Pin:
     """Plan, and pin the job with the number of mini-batches that were found done."""
-    job, pin = plan(workspace, _without_references(workspace, request))
+    job, pin = plan(workspace, _without_references(workspace, request), lambda job: has_changed(workspace, job))
     blocks = Blocks(workspace.store, JobFolder(job.name), job.blocks(), pin.generation, "plan")
     blocks.refresh()
     pin = replace(pin, resumed=blocks.counts.mini_batches)

@@ -13,22 +13,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from airflow_batchinfer.datasets import FileDataset, list_items
 from airflow_batchinfer.engine.protocol import Start
 from airflow_batchinfer.engine.supervisor import Place
-from airflow_batchinfer.environments import Interpreter
+from airflow_batchinfer.environments.interpreter import Interpreter
 from airflow_batchinfer.errors import ConfigError, StorageError
 from airflow_batchinfer.planning.config import Rules
 from airflow_batchinfer.planning.planner import digests_of, listing_digest
 from airflow_batchinfer.planning.spec import Job
 from airflow_batchinfer.planning.stored import source_file
 from airflow_batchinfer.processes import Launch, without_secrets
-from airflow_batchinfer.registry import ModelRegistry
+from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.storage import insist, is_local, local_path, open_file_system
 from airflow_batchinfer.workspace import JobFolder, Workspace
-
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
 @dataclass(frozen=True)
@@ -37,22 +36,22 @@ class Stage:
 
     job: Job
     rules: Rules
+    interpreter: Interpreter
     folder: Path
     files: Path
+    models: Sequence[Mapping[str, Any]]
+    workspace_url: str
     model_folder: Path | None
     side_inputs: Mapping[str, str]
     environment_variables: Mapping[str, str]
 
     def launch(self) -> Launch:
         """How this job's workers are started."""
-        interpreter = Interpreter(self.job.spec.interpreter, "")
-        environment = without_secrets(os.environ)
-        if interpreter.path:
-            environment = {name: value for name, value in environment.items() if name not in _FOREIGN}
+        environment = self.interpreter.variables(without_secrets(os.environ))
         if self.model_folder:
             environment["AZUREML_MODEL_DIR"] = str(self.model_folder)
         environment["AZUREML_NODE_COUNT"] = str(self.rules.nodes)
-        return Launch(interpreter.executable, str(self.folder / "source"), {**environment, **self.environment_variables})
+        return Launch(self.interpreter.executable, str(self.folder / "source"), {**environment, **self.environment_variables})
 
     def places(self, node: str, count: int, gpus: Sequence[str]) -> list[Place]:
         """Where the workers work: each with a GPU of its own, if there are any, and a folder for files that it writes."""
@@ -63,7 +62,7 @@ class Stage:
             environment = {"AZUREML_BI_OUTPUT_PATH": str(files)}
             if gpus:
                 environment |= {"CUDA_VISIBLE_DEVICES": gpus[number], "AZ_BATCHAI_GPU_COUNT_FOUND": str(len(set(gpus)))}
-            found.append(Place(number, environment, self._arguments(files)))
+            found.append(Place(number, environment, self._arguments(files), self._surroundings(f"{node}-{number}", number, files)))
         return found
 
     def start(self, place: Place) -> Start:
@@ -82,7 +81,21 @@ class Stage:
             tables,
             result_format=spec.result_format,
             include_item=spec.include_item,
+            azureml_compat=spec.azureml_compat,
+            tensorflow_v1=spec.tensorflow_v1,
+            surroundings=place.surroundings,
         )
+
+    def _surroundings(self, agent: str, number: int, files: Path) -> dict[str, Any]:
+        """What a worker's stand-ins for Azure ML's names know without asking."""
+        return {
+            "job": self.job.name,
+            "agent": agent,
+            "files": str(files),
+            "logs": str(self.folder / "logs" / f"worker-{number}"),
+            "workspace": self.workspace_url,
+            "models": list(self.models),
+        }
 
     def _arguments(self, files: Path) -> tuple[str, ...]:
         """The script's own arguments, then what the original gave to every script, unless it has arguments of those names."""
@@ -98,7 +111,9 @@ class Stage:
         return tuple(own)
 
 
-def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environment_variables: Mapping[str, str]) -> Stage:
+def stage(
+    workspace: Workspace, job: Job, rules: Rules, interpreter: Interpreter, folder: Path, environment_variables: Mapping[str, str]
+) -> Stage:
     """Bring a job's material to this machine, if it is still as it was planned."""
     _require_unchanged(job, environment_variables)
     with zipfile.ZipFile(io.BytesIO(workspace.store.read(source_file(job)))) as archive:
@@ -106,15 +121,24 @@ def stage(workspace: Workspace, job: Job, rules: Rules, folder: Path, environmen
     registry = ModelRegistry(workspace)
     models = [registry.resolve(reference) for reference, _ in job.spec.models]
     root = workspace.store.local_root
+    model_folder = registry.bring(models, folder / "models") if models else None
     return Stage(
         job=job,
         rules=rules,
+        interpreter=interpreter,
         folder=folder,
         files=root / JobFolder(job.name).files if root else folder / "files",
-        model_folder=registry.bring(models, folder / "models") if models else None,
+        models=[{**model.described(), "path": str(_place(model, model_folder, models))} for model in models if model_folder],
+        workspace_url=workspace.url,
+        model_folder=model_folder,
         side_inputs={name: _bring(url, folder / "side_inputs" / name) for name, url, _ in job.spec.side_inputs},
         environment_variables=environment_variables,
     )
+
+
+def _place(model: Model, folder: Path, models: Sequence[Model]) -> Path:
+    """Where a model's own files are in what `bring` made."""
+    return folder if len(models) == 1 else folder / model.name / str(model.version)
 
 
 def _require_unchanged(job: Job, environment_variables: Mapping[str, str]) -> None:

@@ -10,11 +10,26 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_batchinfer.engine.ledger import Failed
 from airflow_batchinfer.engine.printing import Printing
-from airflow_batchinfer.engine.protocol import AttemptFailed, Call, Done, Garbled, InitFailed, Ready, Start, Unusable, start_frame
+from airflow_batchinfer.engine.protocol import (
+    Answer,
+    Asked,
+    AttemptFailed,
+    Call,
+    Done,
+    Garbled,
+    InitFailed,
+    Ready,
+    Start,
+    Unusable,
+    answer_frame,
+    start_frame,
+)
 from airflow_batchinfer.engine.worker_process import Worker
 from airflow_batchinfer.errors import WorkersUnavailable
 from airflow_batchinfer.processes import Launch
@@ -33,6 +48,7 @@ class Place:
     number: int
     environment: Mapping[str, str]
     arguments: tuple[str, ...]
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,21 @@ class ScriptUnusable:
 Event = WorkerReady | InitEnded | Attempted | HandedBack | ScriptUnusable
 
 
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a script asked for, and waits for."""
+
+    worker: Worker
+    number: int
+    answer: Future[Mapping[str, Any]]
+
+
+def _nobody(question: Mapping[str, Any]) -> Future[Mapping[str, Any]]:
+    answer = Future[Mapping[str, Any]]()
+    answer.set_result({"refused": f"{question}: nobody here can answer that"})
+    return answer
+
+
 class Supervisor:
     """See above. Not thread-safe, but for `wake`."""
 
@@ -82,12 +113,15 @@ class Supervisor:
         printing: Printing,
         run_timeout_seconds: float,
         *,
+        answer: Callable[[Mapping[str, Any]], Future[Mapping[str, Any]]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._launch = launch
         self._start = start
         self._printing = printing
         self._run_timeout_seconds = run_timeout_seconds
+        self._answer = answer or _nobody
+        self._questions: list[Question] = []
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._wake_lock = threading.Lock()
@@ -120,6 +154,11 @@ class Supervisor:
         """Whether any worker has something to do, `init()` included."""
         return any(worker.queue or not worker.ready for worker in self._workers.values())
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a script waits for an answer of this node."""
+        return bool(self._questions)
+
     def least_busy(self, most: int) -> Worker | None:
         """The ready worker with the shortest queue, if that holds fewer than `most`."""
         free = [worker for worker in self._workers.values() if worker.ready and worker.killed_at is None and len(worker.queue) < most]
@@ -140,6 +179,7 @@ class Supervisor:
         self._forgive(before - self._polled_at)
         for key, mask in self._selector.select(max(0.0, min(timeout_seconds, self._until_deadline(before)))):
             self._attend(key, mask)
+        self._pass_answers_on()
         self._polled_at = self._clock()
         self._forgive(self._polled_at - before - timeout_seconds)
         self._stop_the_overdue(self._polled_at)
@@ -217,7 +257,7 @@ class Supervisor:
             self._selector.unregister(worker.replies)
             worker.kill(self._clock(), f"the worker wrote nonsense to the engine's own pipe: {nonsense}")
 
-    def _take(self, worker: Worker, answer: Ready | InitFailed | Unusable | Done | AttemptFailed) -> None:
+    def _take(self, worker: Worker, answer: Answer) -> None:
         match answer:
             case Ready():
                 worker.ready = True
@@ -227,6 +267,8 @@ class Supervisor:
                 self._events.append(InitEnded(failure))
                 worker.ready = True  # what comes is its end, not a second failure
                 worker.kill(self._clock())
+            case Asked(number, question):
+                self._ask(worker, number, question)
             case Unusable(reason):
                 self._events.append(ScriptUnusable(reason))
             case Done() | AttemptFailed():
@@ -235,6 +277,26 @@ class Supervisor:
                 call = worker.queue.popleft()
                 worker.began = self._clock() if worker.queue else None
                 self._events.append(Attempted(call, answer if isinstance(answer, Done) else answer.failure))
+
+    def _ask(self, worker: Worker, number: int, question: Mapping[str, Any]) -> None:
+        """Let it be answered elsewhere; until it is, nothing that the worker does takes too long."""
+        worker.asked_at = worker.asked_at if worker.questions else self._clock()
+        worker.questions += 1
+        answer = self._answer(question)
+        self._questions.append(Question(worker, number, answer))
+        answer.add_done_callback(lambda _: self.wake())
+
+    def _pass_answers_on(self) -> None:
+        for question in [each for each in self._questions if each.answer.done()]:
+            self._questions.remove(question)
+            worker = question.worker
+            if worker not in self._workers.values():
+                continue
+            worker.questions -= 1
+            if worker.began is not None and not worker.questions:
+                worker.began += self._clock() - worker.asked_at
+            worker.send(answer_frame(question.number, question.answer.result()))
+            self._watch_for_sending(worker)
 
     def _bury(self, worker: Worker) -> None:
         """A worker and all below it are gone: hear its last words, say what became of its mini-batches, replace it."""
@@ -245,6 +307,7 @@ class Supervisor:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(descriptor)
         del self._workers[worker.number]
+        self._questions = [each for each in self._questions if each.worker is not worker]
         how = worker.collect(KEEPER_SECONDS)
         if not worker.ready:
             self._events.append(InitEnded(self._failure(worker, f"init() did not return: {how}", "init() did not return")))
@@ -265,14 +328,15 @@ class Supervisor:
         """We were suspended, or starved: that time is not the scripts' fault."""
         if excess_seconds > SUSPENDED_SECONDS:
             for worker in self._workers.values():
-                if worker.began is not None:
+                if worker.began is not None and not worker.questions:
                     worker.began += excess_seconds
 
     def _limit(self, worker: Worker) -> float:
         return self._run_timeout_seconds if worker.ready else INIT_SECONDS
 
     def _until_deadline(self, now: float) -> float:
-        times = [worker.began + self._limit(worker) - now for worker in self._workers.values() if worker.began is not None]
+        timed = [worker for worker in self._workers.values() if not worker.questions]
+        times = [worker.began + self._limit(worker) - now for worker in timed if worker.began is not None]
         times += [worker.killed_at + KEEPER_SECONDS - now for worker in self._workers.values() if worker.killed_at is not None]
         times += [worker.silent_since + SILENT_SECONDS - now for worker in self._workers.values() if worker.silent_since is not None]
         return min(times, default=3600.0)
@@ -285,7 +349,7 @@ class Supervisor:
             elif worker.silent_since is not None:
                 if now - worker.silent_since >= SILENT_SECONDS:
                     worker.kill(now, "the worker closed its pipes")
-            elif worker.began is not None and now - worker.began >= self._limit(worker):
+            elif worker.began is not None and not worker.questions and now - worker.began >= self._limit(worker):
                 call = "run()" if worker.ready else "init()"
                 worker.kill(now, f"timed out: {call} took longer than {self._limit(worker):g} s")
 
@@ -294,3 +358,4 @@ class Supervisor:
         while self._workers and (left := deadline - self._clock()) > 0:
             for key, mask in self._selector.select(left):
                 self._attend(key, mask)
+            self._pass_answers_on()

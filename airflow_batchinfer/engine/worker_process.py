@@ -22,6 +22,8 @@ class Worker:
         self.queue: deque[Call] = deque()
         self.ready = False
         self.began: float | None = None
+        self.questions = 0
+        self.asked_at = 0.0
         self.silent_since: float | None = None
         self.killed_at: float | None = None
         self.victim: Call | None = None

@@ -1,6 +1,4 @@
-"""In which interpreter a script runs, and which GPUs it may have. Neither starts a script."""
+"""In which Python a script runs, made where it must be, and which GPUs it may have. Nothing here starts a script.
 
-from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
-from airflow_batchinfer.environments.interpreter import Interpreter, interpreter_at, own_interpreter
-
-__all__ = ["GpuLock", "Interpreter", "interpreter_at", "lock_gpus", "own_interpreter", "visible_gpus"]
+Nothing is imported here: a DAG file needs `python_environment` only, and must not pay for what makes one.
+"""

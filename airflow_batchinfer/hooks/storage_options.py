@@ -120,9 +120,10 @@ def _refuse_unknown(protocol: str, options: Options) -> None:
         kinds = fsspec.get_filesystem_class(protocol).__mro__
     except ImportError:
         return  # who opens it is told what to install
+    named = [each for kind in kinds for each in inspect.signature(kind.__init__).parameters.values()]
+    known = {each.name for each in named if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)} - {"self"}
     # `profile` is s3fs's too, among what it passes on.
-    known = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters} | {"profile"}
-    _refuse(options, set(options) - known - _OF_FSSPEC)
+    _refuse(options, set(options) - known - {"profile"} - _OF_FSSPEC)
 
 
 def _refuse(extra: Options, names: Collection[str]) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 
 from airflow_batchinfer.datasets import Dataset, FileDataset, KnownLater, dataset_from_plain, is_reference
 from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
+from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
+from airflow_batchinfer.environments.specification import check_files
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
+from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.source import locate
 
 Plain = dict[str, Any]
@@ -38,14 +40,23 @@ class Unstored:
 def plain_config(config: ParallelRunConfig) -> Plain:
     """A config without what is not rendered."""
     values = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in _NOT_RENDERED}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {**plain, "environment": config.environment.as_plain() if config.environment else None}
 
 
 def config_of(rendered: Plain, environment_variables: Mapping[str, str]) -> ParallelRunConfig:
     """The config of a run. A template that gave nothing means the default, as where nothing was given."""
     defaults = {field.name: field.default for field in fields(ParallelRunConfig)}
     given: Plain = {name: value if defaults[name] is not None or is_given(value) else None for name, value in rendered.items()}
-    return ParallelRunConfig(**given, environment_variables=environment_variables)
+    return ParallelRunConfig(**{**given, "environment": environment_of(rendered)}, environment_variables=environment_variables)
+
+
+def environment_of(rendered: Plain) -> PythonEnvironment | None:
+    """The script's environment. What is left out of it by a template that gave nothing is not given."""
+    plain = rendered.get("environment")
+    if not isinstance(plain, Mapping):
+        return None
+    return PythonEnvironment.from_plain({name: value for name, value in plain.items() if is_given(value)})
 
 
 def is_given(rendered: object) -> bool:
@@ -152,6 +163,12 @@ def check_source(config: ParallelRunConfig, dag_folder: Path) -> None:
         return
     placed = in_dag_folder(config, dag_folder)
     locate(placed.entry_script, placed.source_directory)
+
+
+def check_environment(config: ParallelRunConfig, dag_folder: Path) -> None:
+    """Raise if a file that says what the script's environment holds is missing or wrong, as far as that can be known before a run."""
+    if config.environment is not None:
+        check_files(config.environment, dag_folder)
 
 
 def check_workspace(url: object, conn_id: object) -> None:

@@ -15,6 +15,7 @@ from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.operators.asked import (
     Unstored,
+    check_environment,
     check_node_count,
     check_source,
     check_workspace,
@@ -81,6 +82,7 @@ class ParallelRunOperator(TaskGroup):
         faults.attempt(lambda: _check_place(self))
         faults.attempt(lambda: check_node_count(config.node_count))
         faults.attempt(lambda: check_source(config, Path(self.dag.folder)))
+        faults.attempt(lambda: check_environment(config, Path(self.dag.folder)))
         faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
         asked = {
             "config": plain_config(config),

@@ -7,9 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from airflow_batchinfer.engine.scoring import begin
-from airflow_batchinfer.environments import own_interpreter
+from airflow_batchinfer.environments.specification import specification_of
 from airflow_batchinfer.errors import Faults
-from airflow_batchinfer.operators.asked import Plain, anchored, check_node_count, config_of, in_dag_folder, inputs_of, is_given
+from airflow_batchinfer.operators.asked import (
+    Plain,
+    anchored,
+    check_node_count,
+    config_of,
+    environment_of,
+    in_dag_folder,
+    inputs_of,
+    is_given,
+)
 from airflow_batchinfer.operators.task_log import folded
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
@@ -56,14 +65,13 @@ def _request(workspace: Workspace, asked: Asked) -> Request:
     config = faults.attempt(lambda: _config(asked))
     inputs = faults.attempt(lambda: inputs_of(asked.inputs, workspace.url))
     models = [faults.attempt(partial(ModelRegistry(workspace).resolve, str(reference))) for reference in asked.models]
+    environment = faults.attempt(lambda: specification_of(environment_of(asked.config), asked.dag_folder))
     faults.raise_any()
-    interpreter = own_interpreter()
     return Request(
         config=config,
         inputs=inputs,
         output_dir=anchored(str(asked.output_dir) if is_given(asked.output_dir) else output_folder(*asked.run), workspace.url),
-        interpreter=interpreter.path,
-        interpreter_digest=interpreter.digest,
+        environment=environment,
         models=[(model.reference, model.digest) for model in models],
         side_inputs={name: anchored(str(path), workspace.url) for name, path in asked.side_inputs.items()},
         arguments=[str(argument) for argument in asked.arguments],

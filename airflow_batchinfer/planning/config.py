@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning import config_file
 from airflow_batchinfer.planning.compute_target import ComputeTarget
@@ -28,10 +29,22 @@ ALL_PERCENT = 100
 MOST_NAME_BYTES = 200
 OUTPUT_ACTIONS = ("append_row", "summary_only")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
+SWITCH = ("auto", "true", "false")
 _FORBIDDEN_IN_NAMES = frozenset('~"#%&*:<>?/\\{|}')
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Numbers may come as text: a template renders to text.
 Number = str | int | float
+# Where the original takes None for the default.
+_DEFAULTED = ("append_row_file_name", "logging_level", "run_invocation_timeout", "run_max_try")
+_NUMBERS = {
+    "error_threshold": int,
+    "allowed_failed_count": int,
+    "allowed_failed_percent": float,
+    "node_count": int,
+    "process_count_per_node": int,
+    "run_invocation_timeout": float,
+    "run_max_try": int,
+}
 
 
 @dataclass(frozen=True)
@@ -66,18 +79,28 @@ class ParallelRunConfig:
     include_item: bool | str = False
     isolate_failures: bool | str = False
     logging_level: str = "INFO"
+    environment: PythonEnvironment | None = None
+    azureml_compat: bool | str = "auto"
+    tensorflow_v1: bool | str = "auto"
     environment_variables: Mapping[str, str] | None = field(default=None, repr=False)
     description: str | None = None
     compute_target: ComputeTarget | None = None
 
     def __post_init__(self) -> None:
+        self._put(_as_given_there({name: getattr(self, name) for name in (*_DEFAULTED, "entry_script", "source_directory")}))
         values = [fault for name, fault in self._faults().items() if not is_template(getattr(self, name))]
         if faults := values + self._object_faults():
             raise ConfigError(faults)
+        self._put({name: _as_number(getattr(self, name), kind) for name, kind in _NUMBERS.items()})
+
+    def _put(self, values: Mapping[str, object]) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def require_rendered(self) -> None:
         """Raise also for what looks like a template: whoever asks this has rendered them all."""
-        if faults := [*self._faults().values(), *self._object_faults()]:
+        of_environment = self.environment.faults(rendered=True) if isinstance(self.environment, PythonEnvironment) else []
+        if faults := [*self._faults().values(), *self._object_faults(), *of_environment]:
             raise ConfigError(faults)
 
     @classmethod
@@ -180,17 +203,21 @@ class ParallelRunConfig:
             "logging_level": _one_of("logging_level", self.logging_level, LOGGING_LEVELS, str.upper),
             "mini_batch_size": _mini_batch_fault(self.mini_batch_size),
             "partition_keys": _keys_fault(self.partition_keys, self.mini_batch_size),
-            "append_row_file_name": _file_name_fault(self.append_row_file_name),
+            "append_row_file_name": _file_name_fault(self.append_row_file_name, self.output_action),
             "include_item": _include_item_fault(self.include_item, self.append_row_file_name, self.output_action),
             "isolate_failures": _isolation_fault(self.isolate_failures, self.partition_keys),
+            "azureml_compat": _switch_fault("azureml_compat", self.azureml_compat),
+            "tensorflow_v1": _switch_fault("tensorflow_v1", self.tensorflow_v1),
         }
 
     def _object_faults(self) -> list[str]:
         """Of what is more than one value, and no template as a whole."""
         target, variables = self.compute_target, self.environment_variables or {}
         found: list[str] = []
+        if not isinstance(self.environment, PythonEnvironment | None):
+            found = [f"environment={self.environment!r}: give a PythonEnvironment(...)"]
         if not isinstance(target, ComputeTarget | None):
-            found = [f"compute_target={target!r}: give a ComputeTarget(...)"]
+            found.append(f"compute_target={target!r}: give a ComputeTarget(...)")
         if not isinstance(variables, Mapping):
             return [*found, f"environment_variables: give a dict of names and values, not a {type(variables).__name__}"]
         return found + [
@@ -200,9 +227,17 @@ class ParallelRunConfig:
         ]
 
 
-def is_template(value: object) -> bool:
-    """Whether Airflow makes something else of a value before it is used: Jinja, or the output of a task."""
-    return hasattr(value, "iter_references") or (isinstance(value, str) and ("{{" in value or "{%" in value))
+def _as_given_there(values: Mapping[str, object]) -> dict[str, object]:
+    """As the original takes them: None is the default, no folder is none, and blanks around a path are no part of it."""
+    found = {name: value.strip() if isinstance(value, str) and name not in _DEFAULTED else value for name, value in values.items()}
+    defaults = {field.name: field.default for field in fields(ParallelRunConfig)}
+    found |= {name: defaults[name] for name in _DEFAULTED if values[name] is None}
+    return found | {"source_directory": None if found["source_directory"] == "" else found["source_directory"]}
+
+
+def _as_number(value: object, kind: type[int | float]) -> object:
+    """What came as text, or as a float where numbers are whole, as the number that it is."""
+    return kind(value) if (isinstance(value, str) and not is_template(value)) or (isinstance(value, float) and kind is int) else value
 
 
 def _is_text(value: object) -> bool:
@@ -254,7 +289,13 @@ def _isolation_fault(isolates: object, keys: object) -> str | None:
     return f"isolate_failures with partition_keys={keys!r}: give one; a partition is never called in parts" if together else None
 
 
-def _file_name_fault(name: object) -> str | None:
+def _switch_fault(name: str, value: object) -> str | None:
+    return None if str(value).lower() in SWITCH else f'{name}={value!r}: give "auto", True or False'
+
+
+def _file_name_fault(name: object, output_action: object) -> str | None:
+    if isinstance(name, str) and isinstance(output_action, str) and output_action.lower() == "summary_only":
+        return None
     if not isinstance(name, str) or not name or name in (".", "..") or name.startswith("_") or "\0" in name:
         return f"append_row_file_name={name!r}: give a file name that does not start with '_'"
     if len(name.encode("utf-8", "surrogateescape")) > MOST_NAME_BYTES:

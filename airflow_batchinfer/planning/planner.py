@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.datasets import Dataset, FileDataset, TabularDataset, list_items
 from airflow_batchinfer.datasets.listing import is_glob
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError, Faults
 from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
 from airflow_batchinfer.planning.config import ParallelRunConfig, Rules
@@ -47,8 +48,7 @@ class Request:
     config: ParallelRunConfig
     inputs: Sequence[Dataset]
     output_dir: str
-    interpreter: str | None
-    interpreter_digest: str
+    environment: Specification
     models: Sequence[tuple[str, str]] = ()
     side_inputs: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ()
@@ -57,8 +57,11 @@ class Request:
     run: RunName | None = None
 
 
-def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
-    """Decide which job this run works on, making it if it must; the pin is not stored yet (`save_pin`)."""
+def plan(workspace: Workspace, request: Request, outdated: Callable[[str], str | None] = lambda _: None) -> tuple[Job, Pin]:
+    """Decide which job this run works on, making it if it must; the pin is not stored yet (`save_pin`).
+
+    `outdated` says why a complete job of the same fingerprint would come out otherwise now, if it would.
+    """
     started = time.time()
     with ExitStack() as stack:
         faults = Faults()
@@ -75,7 +78,7 @@ def plan(workspace: Workspace, request: Request) -> tuple[Job, Pin]:
         unfinished = _unfinished_job(workspace.store, path) if request.run else None
         thresholds = request.config.rules().thresholds
         while True:
-            existing, last_number = _existing(workspace.store, spec)
+            existing, last_number = _existing(workspace.store, spec, outdated)
             choice = choose(existing, thresholds, unfinished, last_number, allow_reuse=request.allow_reuse)
             if not isinstance(choice, Create):
                 return load_job(workspace, choice.job), _pin(request, path, choice, started)
@@ -118,14 +121,15 @@ def _spec(request: Request, source: Source, draft: PlanDraft, side_inputs: tuple
         arguments=tuple(request.arguments),
         models=tuple(request.models),
         side_inputs=side_inputs,
-        interpreter=request.interpreter,
-        interpreter_digest=request.interpreter_digest,
+        environment=request.environment.to_json(),
         environment_variables=digests_of(config.environment_variables or {}),
         appends_rows=config.appends_rows,
         append_row_file_name=config.append_row_file_name,
         to_csv=source.to_csv,
         include_item=config.includes_item,
         isolate_failures=config.isolates_failures,
+        azureml_compat=str(config.azureml_compat).lower(),
+        tensorflow_v1=str(config.tensorflow_v1).lower(),
     )
 
 
@@ -170,15 +174,19 @@ def _unfinished_job(store: Store, path: str) -> str | None:
     return None if pin.complete else pin.job
 
 
-def _existing(store: Store, spec: JobSpec) -> tuple[list[Existing], int]:
-    """The jobs with our fingerprint, and the last number taken: there are no gaps, since deleting leaves a job.json."""
+def _existing(store: Store, spec: JobSpec, outdated: Callable[[str], str | None]) -> tuple[list[Existing], int]:
+    """The jobs with our fingerprint that still hold, and the last number taken: there are no gaps, since deleting leaves a job.json."""
     found: list[Existing] = []
     number = 1
     while True:
         name = f"{spec.fingerprint}-{number}"
         try:
             if not is_deleted(store.read(JobFolder(name).job_file)):
-                found.append(Existing(name, number, endings(store, name)))
+                job = Existing(name, number, endings(store, name))
+                if why := outdated(name) if job.merged else None:
+                    log.info("The job %s is not shown again: %s", name, why)
+                else:
+                    found.append(job)
         except FileNotFoundError:
             return found, number - 1
         number += 1

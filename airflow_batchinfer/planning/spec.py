@@ -8,8 +8,10 @@ from typing import Any
 from airflow_batchinfer.planning.cutting import cut_blocks
 
 # Raised whenever the meaning of anything stored in a job folder changes: old jobs are then neither reused nor resumed.
-FORMAT = 3
+FORMAT = 4
 TEXT = "txt"
+AUTO = "auto"
+_SWITCHES = ("azureml_compat", "tensorflow_v1")
 _NAMED_FORMATS = ("csv", "jsonl", "parquet")
 
 
@@ -32,24 +34,29 @@ class JobSpec:
     arguments: tuple[str, ...]
     models: tuple[tuple[str, str], ...]
     side_inputs: tuple[tuple[str, str, str], ...]
-    interpreter: str | None
-    interpreter_digest: str
+    environment: str
     environment_variables: tuple[tuple[str, str], ...]
     appends_rows: bool
     append_row_file_name: str
     to_csv: str
     include_item: bool
     isolate_failures: bool
+    azureml_compat: str = AUTO
+    tensorflow_v1: str = AUTO
 
     @property
     def result_format(self) -> str:
         """How rows are written: as the file's name ends."""
         return format_of(self.append_row_file_name) if self.appends_rows else TEXT
 
+    def stored(self) -> dict[str, Any]:
+        """As job.json and the fingerprint have it; what decides for itself is not named there, so that older jobs stay as they are."""
+        return {name: value for name, value in asdict(self).items() if not (name in _SWITCHES and value == AUTO)}
+
     @property
     def fingerprint(self) -> str:
         """Short enough for a folder's name, long enough never to meet another."""
-        described = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        described = json.dumps({"format": FORMAT, **self.stored()}, sort_keys=True)
         return hashlib.sha256(described.encode()).hexdigest()[:20]
 
 
@@ -77,7 +84,7 @@ class Job:
 
     def to_json(self) -> bytes:
         """As job.json holds it."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+        return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.stored()}, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Job":

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from airflow_batchinfer.errors import ConfigError, Faults, StorageError
@@ -41,6 +42,11 @@ class Model:
     def reference(self) -> str:
         """How it is named elsewhere."""
         return f"{self.name}:{self.version}"
+
+    def described(self) -> dict[str, Any]:
+        """What a script may know of it."""
+        known = ("name", "version", "tags", "properties", "description", "registered_at")
+        return {name: getattr(self, name) for name in known}
 
     @property
     def folder(self) -> str:

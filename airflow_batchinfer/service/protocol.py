@@ -22,6 +22,9 @@ class Start:
     arguments: tuple[str, ...] = ()
     logging_level: str = "INFO"
     at_once: int = 1
+    azureml_compat: str = "auto"
+    tensorflow_v1: str = "auto"
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ def start_frame(start: Start) -> bytes:
             "arguments": list(start.arguments),
             "logging_level": start.logging_level,
             "at_once": start.at_once,
+            "azureml_compat": start.azureml_compat,
+            "tensorflow_v1": start.tensorflow_v1,
+            "surroundings": dict(start.surroundings),
         }
     )
 

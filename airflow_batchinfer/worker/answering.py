@@ -22,7 +22,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from . import calling
+from . import calling, surroundings
 from .calling import Asked, Caller, Reply
 from .describing import described
 from .framing import Frame, Unpacker, pack
@@ -51,6 +51,8 @@ def answer(requests: int, replies: int, told: Dict[str, Any], load: Load) -> Non
 def _start(told: Dict[str, Any], out: _Replies, load: Load) -> Optional[Caller]:
     started = time.monotonic()
     logging.basicConfig(level=told["logging_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if told["surroundings"]:
+        surroundings.arrange(surroundings.Surroundings(told["surroundings"], told["source"], told["script"], _nobody_to_ask))
     try:
         script = load(told)
         init = script.function("init")
@@ -65,6 +67,10 @@ def _start(told: Dict[str, Any], out: _Replies, load: Load) -> Optional[Caller]:
         out.send(dict(caller.takes, ready=time.monotonic() - started))
         return caller
     return None
+
+
+def _nobody_to_ask(question: surroundings.Question) -> None:
+    raise RuntimeError(f"{question}: a service has the models that it was given, and no job to ask; give them with --model")
 
 
 def _one_by_one(frames: _Frames, out: _Replies, caller: Caller) -> None:

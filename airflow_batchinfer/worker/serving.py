@@ -6,6 +6,8 @@
      | {"run": 7} [items]     ->   |  run(mini_batch), or with "part": [start, stop, of] only of these items
      |                        <-   |  {"done": 7, ...} rows | {"failed": 7, ...}
      | {"shutdown": true}     ->   |  shutdown(), exit
+     |                        <-   |  {"ask": 1, "question": ...}, at any time, when the script asks for what the node has
+     | {"answered": 1, ...}   ->   |
 
 An exception becomes text here, where it is, so that one that cannot be pickled, printed or encoded hurts nobody.
 """
@@ -20,40 +22,45 @@ import logging
 import os
 import stat
 import sys
+import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
-from . import formats, items, rows, tables
+from . import azureml, formats, items, rows, surroundings, tables, tensorflow_v1
 from .describing import described
-from .framing import pack, read_frame
+from .framing import pack
+from .inbox import Inbox
+from .metrics import metrics
 from .script import Script, Unusable, load
 
 if TYPE_CHECKING:
     from .columns import Stamp
 
 _ALL_MAY_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_replying = threading.Lock()
 
 
 def serve(requests: int, replies: int) -> None:
     """Answer frames until there are none; then the process ends, whatever threads the script has left behind."""
     _arrange_output()
     with os.fdopen(requests, "rb") as stream:
-        first = read_frame(stream)
+        inbox = Inbox(stream, lambda header: _reply(replies, header))
+        first = inbox.next()
         if first and "answers" in first[0]:
             from .answering import answer
 
             answer(requests, replies, first[0], _load)
             _end()
-        script = _start(first[0], replies) if first else None
+        script = _start(first[0], replies, inbox) if first else None
         if first and script:
-            _answer_frames(stream, replies, script, first[0])
+            _answer_frames(inbox, replies, script, first[0])
     _end()
 
 
-def _answer_frames(stream: BinaryIO, replies: int, script: Script, job: Dict[str, Any]) -> None:
+def _answer_frames(inbox: Inbox, replies: int, script: Script, job: Dict[str, Any]) -> None:
     while True:
-        frame = read_frame(stream)
+        frame = inbox.next()
         if frame is None:
             return
         header, payload = frame
@@ -63,8 +70,10 @@ def _answer_frames(stream: BinaryIO, replies: int, script: Script, job: Dict[str
         _reply(replies, *_attempt(script, header, json.loads(payload), job))
 
 
-def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
+def _start(job: Dict[str, Any], replies: int, inbox: Inbox) -> Optional[Script]:
     started = time.monotonic()
+    if job["surroundings"]:
+        surroundings.arrange(surroundings.Surroundings(job["surroundings"], job["source"], job["script"], inbox.ask))
     logging.basicConfig(level=job["logging_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         script = _load(job)
@@ -73,7 +82,11 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
     except Unusable as error:
         _reply(replies, {"unusable": str(error)})
     except BaseException as error:
-        _reply(replies, dict(described(error, job["source"]), init_failed=True))
+        told = described(error, job["source"])
+        if getattr(type(error), "is_final", False) is True:  # of the names of another system: what is not here now will not be
+            _reply(replies, {"unusable": f"{told['reason']} ({told['key'].rpartition(' ')[2]})"})
+        else:
+            _reply(replies, dict(told, init_failed=True))
     else:
         _reply(replies, {"ready": time.monotonic() - started})
         return script
@@ -83,6 +96,9 @@ def _start(job: Dict[str, Any], replies: int) -> Optional[Script]:
 def _load(job: Dict[str, Any]) -> Script:
     """The script; a module that is not installed will not be at the next try either."""
     try:
+        folders = [job["source"], os.path.dirname(job["script"])]
+        azureml.serve_names(job["azureml_compat"], folders)
+        tensorflow_v1.arrange(job["tensorflow_v1"], job["script"], folders)
         return load(job["script"], job["source"], job["arguments"])
     except ModuleNotFoundError as error:
         where = described(error, job["source"])["key"].rpartition(" ")[2]
@@ -110,6 +126,7 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
         of = given.of
         if given.items == len(given.lost):
             return {"done": number, "items": given.items, "of": of, "rows": 0, "header_bytes": 0, "lost": given.lost}, b""
+        metrics.begin()
         result = script.run(given.mini_batch, given.keys)
         found = formats.rows_of(result, job, given.stamp) if job["append_row"] else rows.count_rows(result)
     except (rows.BadResult, tables.BadTable) as error:
@@ -120,7 +137,10 @@ def _attempt(script: Script, asked: Dict[str, Any], said: Any, job: Dict[str, An
     except BaseException as error:
         return dict(described(error, job["source"]), failed=number, of=of), b""
     done = {"done": number, "items": given.items, "of": of, "rows": found.number, "header_bytes": found.header_bytes, "lost": given.lost}
-    return dict(done, schema=found.schema, named=found.named), found.text
+    done.update(schema=found.schema, named=found.named)
+    if logged := metrics.end():
+        done["metrics"] = logged
+    return done, found.text
 
 
 def _take(said: Any, job: Dict[str, Any], part: Optional[List[int]]) -> _Given:
@@ -173,8 +193,9 @@ def _present(cells: List[List[Any]]) -> Tuple[List[str], List[List[str]]]:
 def _reply(replies: int, header: Dict[str, Any], payload: bytes = b"") -> None:
     _flush()
     view = memoryview(pack(header, payload))
-    while view:
-        view = view[os.write(replies, view) :]
+    with _replying:
+        while view:
+            view = view[os.write(replies, view) :]
 
 
 def _arrange_output() -> None:

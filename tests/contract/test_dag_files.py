@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import DuplicateTaskIdFound
 from airflow.serialization.serialized_objects import DagSerialization
 from kubernetes.client import models as k8s
 
-from airflow_batchinfer import ComputeTarget
+from airflow_batchinfer import ComputeTarget, PythonEnvironment
 from airflow_batchinfer.errors import ConfigError
 from tests.contract.dag_desk import DESIGN, Desk, register, three
 
@@ -257,9 +257,9 @@ def test_a_script_or_a_source_directory_that_is_not_there_is_named_with_where_it
 
 
 @pytest.mark.parametrize("count", [4, "4", 4.0, 10**9], ids=repr)
-def test_more_nodes_than_airflow_maps_are_refused_by_the_setting_s_name(desk: Desk, monkeypatch: pytest.MonkeyPatch, count: object):
+def test_more_nodes_than_airflow_maps_are_refused_by_the_setting_s_name(desk: Desk, monkeypatch: pytest.MonkeyPatch, count: str | float):
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
-    told = f"node_count={count!r}: Airflow maps at most 3 tasks ([core] max_map_length); ask for fewer nodes"
+    told = f"node_count={int(count)}: Airflow maps at most 3 tasks ([core] max_map_length); ask for fewer nodes"
     assert desk.faults(config=desk.config(node_count=count)) == (told,)
 
 
@@ -341,6 +341,23 @@ def test_every_fault_of_a_step_is_in_one_error(desk: Desk, monkeypatch: pytest.M
         "allow_reuse",
         "pool",
     ]
+
+
+def test_files_that_say_the_environment_are_looked_at_in_the_dag_s_folder(desk: Desk):
+    def faults(environment: PythonEnvironment) -> tuple[str, ...]:
+        return desk.faults(config=desk.config(environment=environment))
+
+    (desk.folder / "requirements.txt").write_text("-r more.txt\n-i https://user:hunter2@h/simple\n")
+    (more, secret) = faults(PythonEnvironment(requirements="requirements.txt"))
+    assert f"there is no file {desk.folder}/more.txt" in more
+    assert "holds a secret" in secret
+    assert "hunter2" not in secret
+    (gone,) = faults(PythonEnvironment.from_conda_specification("myenv.yml"))
+    assert f"there is no file {desk.folder}/myenv.yml" in gone
+    (desk.folder / "myenv.yml").write_text("")
+    for late in (PythonEnvironment(requirements="{{ params.x }}"), PythonEnvironment.from_conda_specification("myenv.yml")):
+        with desk.dag():
+            desk.step(config=desk.config(environment=late))
 
 
 def test_a_file_with_a_fault_is_an_import_error_that_tells_it(desk: Desk):

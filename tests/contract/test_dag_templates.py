@@ -15,7 +15,7 @@ from airflow.sdk import DAG, Asset, Param, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.serialization.serialized_objects import DagSerialization
 
-from airflow_batchinfer import FileDataset, ParallelRunConfig, RegisterModel
+from airflow_batchinfer import FileDataset, ParallelRunConfig, PythonEnvironment, RegisterModel
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.operators.asked import config_of
 from tests.contract.dag_desk import DESIGN, Desk, register, three
@@ -45,7 +45,8 @@ def test_template_fields_hold_plain_values_alone_and_outputs_of_tasks(desk: Desk
     with desk.dag() as dag:
         desk.step(
             config=desk.config(node_count="{{ params.nodes }}", description=register("x").output, source_directory=Path("entry_scripts"),
-                               entry_script=Path("digit_identification.py"), environment_variables={"A": "b"}),
+                               entry_script=Path("digit_identification.py"), environment_variables={"A": "b"},
+                               environment=PythonEnvironment(requirements=["six", "numpy=={{ params.numpy }}"])),
             inputs=(FileDataset.from_files([register("y").output, "b"]).take(5), "c"),
             models=(register("z").output, "m:1"), side_inputs={"b": "1", "a": "2"}, arguments=(1, "{a}"),
         )  # fmt: skip

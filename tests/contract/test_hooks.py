@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_batchinfer.datasets import FileDataset, list_items
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.hooks.storage import open_file, use_airflow_connections
 from airflow_batchinfer.hooks.workspace import WorkspaceHook, open_workspace, workspace_url
@@ -291,7 +292,7 @@ def test_who_opens_the_workspace_again_gets_a_connection_as_it_is_now(connect: C
 
 
 REFUSED = {
-    "s3://b": ["role_arn", "assume_role_method", "assume_role_kwargs", "external_id", "session_kwargs", "s3_config_file", "misspelled"],
+    "s3://b": ["role_arn", "assume_role_method", "assume_role_kwargs", "external_id", "session_kwargs", "s3_config_file", "self"],
     "az://c": ["managed_identity_client_id", "workload_identity_tenant_id", "client_secret_auth_config", "misspelled"],
     "gs://b": ["impersonation_chain", "key_secret_name", "credential_config_file", "idp_issuer_url", "client_secret", "misspelled"],
 }
@@ -403,8 +404,7 @@ def test_a_job_behind_a_connection_keeps_it_in_every_url_and_its_secrets_in_none
         config=ParallelRunConfig(entry_script=str(tmp_path / "score.py"), error_threshold=0, process_count_per_node=1),
         inputs=[FileDataset.from_files(f"{root}/in/*")],
         output_dir=f"{root}/out",
-        interpreter=None,
-        interpreter_digest="python",
+        environment=Specification(installed="python"),
         side_inputs={"labels": f"{root}/labels"},
         arguments=["{labels}"],
     )

@@ -22,7 +22,7 @@ def test_importing_the_package_loads_nothing_but_itself():
     assert more == {"airflow_batchinfer"}
 
 
-@pytest.mark.parametrize("name", ["ComputeTarget", "ParallelRunConfig", "FileDataset", "Workspace"])
+@pytest.mark.parametrize("name", ["ComputeTarget", "ParallelRunConfig", "PythonEnvironment", "FileDataset", "Workspace"])
 def test_no_public_name_loads_airflow_or_a_library_for_tables(name: str):
     loaded = loaded_by(f"from airflow_batchinfer import {name}")
     assert not loaded & {"airflow", "pandas", "pyarrow", "numpy", "tensorflow"}
@@ -30,6 +30,7 @@ def test_no_public_name_loads_airflow_or_a_library_for_tables(name: str):
 
 def test_the_command_line_loads_airflow_and_tables_no_more_than_a_script_does():
     assert not loaded_by("import airflow_batchinfer.cli.parser") & set(HEAVY[:5])
+    assert "rich" not in loaded_by("import airflow_batchinfer.cli.run")
 
 
 def test_a_worker_s_modules_load_nothing_of_ours():
@@ -42,13 +43,18 @@ def test_a_worker_s_modules_load_nothing_of_ours():
 NEVER_IN_A_DAG_FILE = {"pandas", "pyarrow", "numpy", "tensorflow", "s3fs", "adlfs", "gcsfs", "rich", "yaml"}
 DAG_FILE = """
 from airflow.sdk import DAG
-from airflow_batchinfer import ComputeTarget, FileDataset, ParallelRunConfig, ParallelRunOperator, RegisterModel
+from airflow_batchinfer import ComputeTarget, FileDataset, ParallelRunConfig, ParallelRunOperator, PythonEnvironment, RegisterModel
 
 with DAG("dag", schedule=None, params=ParallelRunConfig.params(input="in", node_count=2)) as dag:
     model = RegisterModel(task_id="register", model_name="m", model_path="p")
     score = ParallelRunOperator(
         task_id="score",
-        config=ParallelRunConfig(entry_script="dag.py", error_threshold=1, compute_target=ComputeTarget(pool="p")),
+        config=ParallelRunConfig(
+            entry_script="dag.py",
+            error_threshold=1,
+            compute_target=ComputeTarget(pool="p"),
+            environment=PythonEnvironment(requirements=["six"]),
+        ),
         inputs=[FileDataset.from_files("{{ params.input }}")],
         models=[model.output],
         side_inputs={"labels": "labels"},

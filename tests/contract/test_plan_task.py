@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError, NotFoundError
 from airflow_batchinfer.operators.asked import plain_config, plain_inputs
 from airflow_batchinfer.operators.planning import Asked, plan
 from airflow_batchinfer.planning.config import ParallelRunConfig
-from airflow_batchinfer.planning.stored import load_pin
+from airflow_batchinfer.planning.stored import load_job, load_pin
 from airflow_batchinfer.workspace import Workspace, pin_file
 
 
@@ -88,8 +90,34 @@ def test_what_still_looks_like_a_template_when_all_is_rendered_is_refused(worksp
 
 
 def test_more_nodes_than_airflow_maps_are_refused_also_when_only_the_run_knows_how_many(workspace: Workspace, asked: dict[str, Any]):
-    with pytest.raises(ConfigError, match=r"node_count='5000': Airflow maps at most 1024 tasks"):
+    with pytest.raises(ConfigError, match=r"node_count=5000: Airflow maps at most 1024 tasks"):
         plan(workspace, Asked(**{**asked, "config": {**asked["config"], "node_count": "5000"}}))
+
+
+def test_files_that_say_the_environment_count_from_the_dag_s_folder_and_their_content_is_in_the_job(
+    workspace: Workspace, asked: dict[str, Any], tmp_path: Path
+):
+    (tmp_path / "dags" / "requirements.txt").write_text("numpy==1.26.4  # for the model\n-c bounds.txt\n")
+    (tmp_path / "dags" / "bounds.txt").write_text("six<2\n")
+    environment = PythonEnvironment(requirements="requirements.txt", python="3.11")
+    jobs = []
+    for bound in ("six<2\n", "six<2\n", "six<3\n"):
+        (tmp_path / "dags" / "bounds.txt").write_text(bound)
+        plan(workspace, Asked(**{**asked, "config": plain_config(config(environment=environment))}))
+        jobs.append(load_pin(workspace, pin_file(*asked["run"])).job)
+    stored = Specification.from_json(load_job(workspace, jobs[0]).spec.environment)
+    assert stored == Specification(python="3.11", requirements=("numpy==1.26.4",), constraints=("six<2",))
+    assert (jobs[0] == jobs[1], jobs[1] == jobs[2]) == (True, False)
+
+
+def test_a_file_of_the_environment_that_is_gone_is_told_beside_other_faults_and_each_once(workspace: Workspace, asked: dict[str, Any]):
+    wrong = {**plain_config(config()), "node_count": "0", "environment": {"requirements": "gone.txt"}}
+    with pytest.raises(ConfigError) as raised:
+        plan(workspace, Asked(**{**asked, "config": wrong}))
+    assert [fault.partition("=")[0] for fault in raised.value.faults] == ["node_count", "requirements"]
+    with pytest.raises(ConfigError) as raised:
+        plan(workspace, Asked(**{**asked, "config": {**wrong, "node_count": 1, "environment": {"python": "2.7"}}}))
+    assert len(raised.value.faults) == 1
 
 
 def test_a_registered_dataset_that_does_not_exist_is_not_found(workspace: Workspace, asked: dict[str, Any]):

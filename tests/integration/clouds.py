@@ -23,6 +23,7 @@ class Cloud:
     url: str
     put: Callable[[str, bytes], object]
     get: Callable[[str], bytes]
+    names: Callable[[], list[str]]
     at: Callable[[int], dict[str, str]]
 
     @property
@@ -48,6 +49,7 @@ def s3(server: S3Server) -> Iterator[Cloud]:
         f"s3://{BUCKET}/{folder}",
         lambda path, content: client.put_object(Bucket=BUCKET, Key=f"{folder}/{path}", Body=content),
         lambda path: client.get_object(Bucket=BUCKET, Key=f"{folder}/{path}")["Body"].read(),
+        lambda: [found["Key"] for found in client.list_objects_v2(Bucket=BUCKET, Prefix=f"{folder}/").get("Contents", [])],
         lambda port: {"FSSPEC_S3": json.dumps(s3_options(f"http://127.0.0.1:{port}", timeout_seconds=20, botocore_retries=2))},
     )
     client.close()
@@ -62,6 +64,7 @@ def azure(server: Azurite) -> Iterator[Cloud]:
             f"abfs://{BUCKET}/{folder}",
             lambda path, content: client.upload_blob(f"{folder}/{path}", content, overwrite=True),
             lambda path: client.download_blob(f"{folder}/{path}").readall(),
+            lambda: list(client.list_blob_names(name_starts_with=f"{folder}/")),
             lambda port: {"AZURE_STORAGE_CONNECTION_STRING": server.at(port).connection_string},
         )
 

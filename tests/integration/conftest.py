@@ -25,5 +25,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     with open_lab(tmp_path) as lab:
         # Also for what a test does in this process.
         monkeypatch.setenv(MARK, lab.mark)
-        monkeypatch.setenv("BATCHINFER_GPUS", "")
+        for name, value in lab.settings.items():
+            monkeypatch.setenv(name, value)
         yield lab

@@ -23,7 +23,7 @@ from airflow_batchinfer.engine.merge import Summary, merge
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.records import Record
 from airflow_batchinfer.engine.scoring import begin, score
-from airflow_batchinfer.environments import own_interpreter
+from airflow_batchinfer.environments.specification import specification_of
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.planner import Request
@@ -194,8 +194,14 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """Of every program."""
-        ours = {MARK: self.mark, "TMPDIR": str(self.temporary), "PYTHONPATH": str(PROJECT), "BATCHINFER_GPUS": ""}
+        ours = {MARK: self.mark, "TMPDIR": str(self.temporary), "PYTHONPATH": str(PROJECT), **self.settings}
         return {**os.environ, **ours}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of this machine: no GPU, environments of the test's own, and uv with neither a network nor what a user has set."""
+        caches = {"BATCHINFER_CACHE": str(self.root / "cache"), "UV_CACHE_DIR": str(self.root / "uv")}
+        return {"BATCHINFER_GPUS": "", "UV_OFFLINE": "1", "UV_NO_CONFIG": "1", **caches}
 
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Send a signal to a process of this test; one that has just ended needs none."""
@@ -210,7 +216,7 @@ class Lab:
 
     def request(self, script: str | Path, **asked: object) -> Request:
         """A request of a script of the cast; what is no field of the request belongs to the config."""
-        interpreter = asked.pop("interpreter", None) or own_interpreter()
+        environment = specification_of(asked.pop("environment", None), self.root)
         inputs = asked.pop("inputs", [self.inputs])
         ours = {name: asked.pop(name) for name in ("arguments", "models", "side_inputs", "run", "allow_reuse") if name in asked}
         output = str(asked.pop("output", self.output))
@@ -219,8 +225,7 @@ class Lab:
             config=ParallelRunConfig(entry_script=str(SCRIPTS / script), **config),
             inputs=[given if isinstance(given, Dataset) else FileDataset.from_files(str(given)) for given in inputs],
             output_dir=output,
-            interpreter=interpreter.path,
-            interpreter_digest=interpreter.digest,
+            environment=environment,
             **ours,
         )
 

@@ -20,7 +20,7 @@ from pyarrow import parquet
 from airflow_batchinfer.datasets import TabularDataset
 from airflow_batchinfer.engine.merge import Summary
 from airflow_batchinfer.engine.node import NodeOptions, work
-from airflow_batchinfer.environments import interpreter_at
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from airflow_batchinfer.errors import ErrorBudgetSpent, ScriptError
 from tests.integration.lab import Lab
 from tests.integration.leftovers import wait_until
@@ -324,8 +324,8 @@ def run(mini_batch):
     )
     made = []
     venv.create(lab.root / "bare")
-    for interpreter in (interpreter_at(str(lab.root / "bare/bin/python")), None):
-        score(lab, script, "r.parquet", mini_batch_size=3, interpreter=interpreter, include_item=True)
+    for environment in (PythonEnvironment.from_interpreter(str(lab.root / "bare/bin/python")), None):
+        score(lab, script, "r.parquet", mini_batch_size=3, environment=environment, include_item=True)
         made.append(result(lab, "r.parquet"))
     assert made[0] == made[1]
     assert rows(lab, "r.parquet")[3]["tags"] == ["x", "x", "x"]

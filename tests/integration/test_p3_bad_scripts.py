@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_batchinfer.engine.merge import Summary
-from airflow_batchinfer.environments import interpreter_at
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from tests.integration.lab import SCRIPTS, Lab
 from tests.integration.leftovers import is_alive, wait_for_the_end, wait_until
 
@@ -277,7 +277,7 @@ def test_a_bare_environment_with_nothing_of_ours_runs_the_script(lab: Lab):
     python = lab.root / "venv" / "bin" / "python"
     has_pandas = subprocess.run([python, "-c", "import pandas"], capture_output=True, timeout=60, check=False, env={}, cwd=lab.root)
     assert has_pandas.returncode != 0
-    summary = lab.score("names.py", interpreter=interpreter_at(str(python)), mini_batch_size=2)
+    summary = lab.score("names.py", environment=PythonEnvironment.from_interpreter(str(python)), mini_batch_size=2)
     assert lab.rows == rows
     assert summary.items_succeeded == 6
 
@@ -286,7 +286,7 @@ def test_the_script_runs_in_the_interpreter_that_was_asked_for(lab: Lab):
     lab.many(1)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", lab.root / "venv"], check=True, timeout=60)
     script = lab.script("import sys\ndef run(mini_batch):\n    return [sys.prefix]\n")
-    lab.score(script, interpreter=interpreter_at(str(lab.root / "venv" / "bin" / "python")))
+    lab.score(script, environment=PythonEnvironment.from_interpreter(str(lab.root / "venv" / "bin" / "python")))
     assert lab.rows == [str(lab.root / "venv")]
 
 

@@ -14,6 +14,7 @@ from airflow_batchinfer.datasets import TabularDataset
 from airflow_batchinfer.engine.merge import merge
 from airflow_batchinfer.engine.node import work
 from airflow_batchinfer.engine.scoring import begin
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.planner import Request
 from airflow_batchinfer.workspace import Workspace
@@ -25,7 +26,7 @@ url, script, workspace, output = sys.argv[1:]
 config = ParallelRunConfig(
     entry_script=script, error_threshold=0, mini_batch_size="4MB", process_count_per_node=2, append_row_file_name="sums.parquet"
 )
-request = Request(config=config, inputs=[TabularDataset.from_csv(url)], output_dir=output, interpreter=None, interpreter_digest="")
+request = Request(config=config, inputs=[TabularDataset.from_csv(url)], output_dir=output, environment=Specification())
 pin = begin(Workspace.at(workspace), request)
 planned = peak()
 work(Workspace.at(workspace), pin)

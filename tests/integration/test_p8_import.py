@@ -5,16 +5,17 @@ What else is loaded is asked in contract/test_import_is_cheap.py. The figures ar
 
 from benchmarks.dag_import import MOST_MS, parse
 
-# A busy machine can spoil one look; code that got slow spoils every one.
+# A busy machine can spoil a look at either; code that got slow spoils every one of ours.
 LOOKS = 3
 
 
 def test_p8_a_dag_file_of_ours_costs_under_100_ms_more_than_airflow_s_own_and_loads_nothing_heavy() -> None:
-    more = []
+    ours, airflow_s_own = [], []
     for _ in range(LOOKS):
-        ours, airflow_s_own = parse("our_operators.py"), parse("airflow_alone.py")
-        assert ours.heavy == ()
-        more.append(ours.import_ms - airflow_s_own.import_ms)
-        if more[-1] < MOST_MS:
+        look = parse("our_operators.py")
+        assert look.heavy == ()
+        ours.append(look.import_ms)
+        airflow_s_own.append(parse("airflow_alone.py").import_ms)
+        if min(ours) - min(airflow_s_own) < MOST_MS:
             return
-    raise AssertionError(f"in {LOOKS} looks it cost {more} ms more")
+    raise AssertionError(f"ours took {ours} ms, Airflow's own {airflow_s_own} ms")

@@ -1,6 +1,7 @@
 """What a script may rely on (reference, section 2): its functions, its arguments, its surroundings, and what it may return."""
 
 import json
+import os
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,17 @@ def run(mini_batch):
     if any("poison" in item for item in mini_batch) and os.environ["CUDA_VISIBLE_DEVICES"] == "b":
         os.abort()
     return [f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')} {os.environ.get('AZ_BATCHAI_GPU_COUNT_FOUND')}"] * len(mini_batch)
+"""
+WAITS_FOR_THE_OTHERS = """
+import os, time
+from pathlib import Path
+state = Path(os.environ["STATE_DIR"])
+def init():
+    (state / str(os.getpid())).touch()
+def run(mini_batch):
+    while len(list(state.iterdir())) < int(os.environ["WORKERS"]):
+        time.sleep(0.02)
+    return mini_batch
 """
 WRITES_ONE_NAME = """
 import os, time
@@ -301,6 +313,15 @@ def test_each_worker_sees_a_gpu_of_its_own_and_there_is_one_worker_for_each(lab:
     lab.run(lab.script(SLOW_WITH_GPU), "--mini-batch-size", 1, environment={"BATCHINFER_GPUS": "a,b"})
     assert sorted(map(sorted, gpus_by_worker(lab).values())) == [["a"], ["b"]]
     assert {row.split()[2] for row in lab.rows} == {"2"}
+
+
+@pytest.mark.parametrize("mini_batches", [1, 3 * (os.cpu_count() or 1)])
+def test_without_gpus_there_is_one_worker_for_each_core_and_never_more_than_mini_batches(lab: Lab, mini_batches: int):
+    lab.many(mini_batches)
+    workers = min(mini_batches, os.cpu_count() or 1)
+    lab.variables["WORKERS"] = str(workers)
+    lab.score(lab.script(WAITS_FOR_THE_OTHERS), mini_batch_size=1)
+    assert len(list(lab.state.iterdir())) == workers
 
 
 def test_with_fewer_gpus_than_processes_there_are_as_many_workers_as_gpus(lab: Lab):

@@ -4,6 +4,7 @@ import os
 import signal
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,9 @@ from tests.integration.lab import COMMAND, SCRIPTS, Lab
 from tests.integration.leftovers import children, is_alive, wait_for_the_end, wait_until
 from tests.integration.serving import KEYS, Callers, Server, begun
 
-RAW_HTTP = """
-class AMLRequest:
-    def __init__(self, method, url, headers, body):
-        self.method, self.url, self.headers, self.data = method, url, headers, body
-
-
-class AMLResponse:
-    def __init__(self, data, status_code, headers):
-        self.data, self.status_code, self.headers = data, status_code, headers
-
-
-def rawhttp(function):
-    function.is_raw_http = True
-    return function
-"""
 RAW_SCRIPT = """
-from azureml.contrib.services.aml_request import AMLResponse, rawhttp
+from azureml.contrib.services.aml_request import rawhttp
+from azureml.contrib.services.aml_response import AMLResponse
 
 
 def init():
@@ -39,6 +26,37 @@ def init():
 def run(request):
     told = f"{request.method} {request.url} {request.headers.get('X-Tenant')} {request.headers.get('Authorization')}"
     return AMLResponse(told.encode() + b" " + request.data, 201, {"Content-Type": "image/png", "Connection": "x"})
+"""
+
+
+SCHEMA_SCRIPT = """
+import numpy as np
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.schema_decorators import input_schema
+
+
+def init():
+    pass
+
+
+@input_schema("data", NumpyParameterType(np.array([[0.5, 1.5]])))
+def run(data, factor=1):
+    return data * factor
+"""
+MODEL_SCRIPT = """
+import os
+import sys
+
+from azureml.core.model import Model
+
+
+def init():
+    global found
+    found = os.path.basename(Model.get_model_path("mnist"))
+
+
+def run(raw_data):
+    return [found, sys.prefix]
 """
 
 
@@ -237,12 +255,7 @@ def test_a_model_is_where_a_script_looks_for_it(lab: Lab):
 
 
 def test_a_script_may_ask_for_the_request_itself_and_return_a_response(lab: Lab):
-    source = lab.root / "source"
-    package = source / "azureml" / "contrib" / "services"
-    package.mkdir(parents=True)
-    (package / "aml_request.py").write_text(RAW_HTTP)
-    (source / "score.py").write_text(RAW_SCRIPT)
-    server = Server(lab, source / "score.py", "--source-directory", source).wait_until_ready()
+    server = Server(lab, lab.script(RAW_SCRIPT)).wait_until_ready()
     answer = server.ask("/score?a=1", body=b"\xff\xfe", x_tenant="blue")
     assert (answer.status, answer.body) == (201, b"POST /score?a=1 blue None \xff\xfe")
     assert answer.headers["content-type"] == "image/png"
@@ -256,3 +269,24 @@ def test_a_replica_whose_keeper_is_killed_is_replaced(lab: Lab):
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: not is_alive(worker), "the replica is gone")
     wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
+
+
+def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
+    server = Server(lab, lab.script(SCHEMA_SCRIPT)).wait_until_ready()
+    assert server.ask(body={"data": [[1, 2]], "factor": 3}, content_type="application/json").value == [[3.0, 6.0]]
+    missing = server.ask(body={"factor": 3}, content_type="application/json")
+    assert (missing.status, missing.value["message"]) == (400, "A value is not provided for the 'data' parameter.")
+    assert server.ask(body={"data": [[1, 2]]}, content_type="text/plain").status == 415
+    assert sorted(server.ask("/swagger.json").value["definitions"]["ServiceInput"]["properties"]) == ["data"]
+
+
+def test_a_script_may_ask_for_its_models_by_azure_ml_s_names_and_run_in_a_python_of_its_own(lab: Lab):
+    (lab.root / "w.bin").write_bytes(b"1")
+    workspace = ["--workspace", lab.workspace_url]
+    assert lab.batchinfer("models", "register", "mnist", lab.root / "w.bin", *workspace).code == 0
+    bare = lab.root / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    server = Server(
+        lab, lab.script(MODEL_SCRIPT), "--model", "mnist", "--interpreter", bare / "bin" / "python", *workspace
+    ).wait_until_ready()
+    assert server.ask(body=1).value == ["w.bin", str(bare)]

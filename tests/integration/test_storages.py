@@ -198,12 +198,14 @@ def test_a_node_killed_while_its_workspace_is_on_object_storage_is_resumed_with_
     lab.variables["SECONDS"] = "0.2"
     options = ("--input", f"{cloud.url}/inputs", "--output", f"{cloud.url}/output", "--mini-batch-size", 1, "--processes", 2)
     run = lab.start("notes_calls.py", *options, environment=cloud.environment)
-    wait_until(lambda: len(lab.calls) > 4, "some items are scored", 60)
+    wait_until(lambda: any(name.endswith("/00001.json") for name in cloud.names()), "a block is committed", 60)
     run.send(signal.SIGKILL)
     run.wait()
     summary = lab.run("notes_calls.py", *options, environment=cloud.environment).summary
     assert cloud.get("output/parallel_run_step.txt").decode().splitlines() == rows
     assert summary["items_succeeded"] == 12
+    assert 0 < summary["resumed"] < 12
+    assert len(lab.calls) < 24
 
 
 def test_a_result_and_an_item_of_more_than_is_kept_in_memory_go_up_and_down_in_parts(lab: Lab, cloud: Cloud):

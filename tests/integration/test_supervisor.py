@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_batchinfer.datasets import Item
 from airflow_batchinfer.engine.isolation import Part
@@ -20,6 +22,13 @@ from tests.integration.lab import SCRIPTS, Lab
 from tests.integration.leftovers import wait_until
 
 Found = TypeVar("Found")
+RUN_SECONDS = 30.0
+NOTHING: Mapping[str, Any] = {}
+ASKS = """
+from azureml.core import Model
+def run(mini_batch):
+    return [Model.get_model_path("slow")] * len(mini_batch)
+"""
 
 
 class Watched:
@@ -48,11 +57,11 @@ class Watched:
 
 
 @contextmanager
-def one_worker(lab: Lab, script: Path) -> Iterator[Watched]:
-    start = Start(str(script), str(script.parent), (), appends_rows=True, to_csv={}, logging_level="INFO")
+def one_worker(lab: Lab, script: Path, *, knows: Mapping[str, Any] = NOTHING, **how: Any) -> Iterator[Watched]:  # noqa: ANN401 - the supervisor's own
+    start = Start(str(script), str(script.parent), (), appends_rows=True, to_csv={}, logging_level="INFO", surroundings=knows)
     store = LocalStore(lab.root / "store")
     with Printing(lab.root / "printed", store, "logs", None) as printing:
-        supervisor = Supervisor(Launch(sys.executable, str(lab.root), dict(os.environ)), lambda _: start, printing, 30.0)
+        supervisor = Supervisor(Launch(sys.executable, str(lab.root), dict(os.environ)), lambda _: start, printing, RUN_SECONDS, **how)
         with closing(supervisor):
             supervisor.staff([Place(0, {}, ())])
             try:
@@ -95,3 +104,22 @@ def test_two_parts_of_one_mini_batch_at_one_worker_are_told_apart(lab: Lab):
     assert [event.result.text.decode() for event in watched.attempts if isinstance(event.result, Done)] == [
         f"{rows[number]}\n" for number in (2, 0, 3)
     ]
+
+
+def test_what_the_script_asks_for_may_take_longer_than_a_call(lab: Lab):
+    lab.many(1)
+    late = 0.0
+    answer = Future[Mapping[str, Any]]()
+    knows = {"job": "j", "agent": "a", "files": "f", "logs": "l", "workspace": "w", "models": []}
+    script = lab.script(ASKS)
+    with one_worker(lab, script, knows=knows, answer=lambda _: answer, clock=lambda: time.monotonic() + late) as watched:
+        watched.give(line_of(lab), Call(7))
+        watched.until(lambda: watched.supervisor.is_asked, "the script asks")
+        while late < 2 * RUN_SECONDS:
+            late += 0.9  # a leap of more than a second is taken for a machine that slept, and forgiven anyway
+            watched.told += watched.supervisor.poll(0)
+        assert not watched.attempts
+        answer.set_result({"models": [{"name": "slow", "version": 1, "path": str(lab.inputs)}]})
+        watched.until(lambda: len(watched.attempts) == 1, "the call has ended")
+    assert isinstance(watched.attempts[0].result, Done)
+    assert watched.attempts[0].result.text.decode() == f"{lab.inputs / '00000'}\n"

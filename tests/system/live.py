@@ -64,6 +64,8 @@ def _when(moment: str | None) -> datetime:
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
     folder = tmp_path_factory.mktemp("airflow")
     (folder / "dags").mkdir()
-    standalone = Standalone(folder / "home", folder / "dags", refresh_seconds=1, environment=ENVIRONMENT)
+    standalone = Standalone(
+        folder / "home", folder / "dags", refresh_seconds=1, environment={**ENVIRONMENT, "BATCHINFER_CACHE": str(folder / "cache")}
+    )
     with standalone, Rest(standalone.url, standalone.login.user, standalone.login.password) as rest:
         yield LiveAirflow(standalone, rest)

@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.5
 HEAD = """
 import datetime
 from airflow.sdk import DAG, task
-from airflow_batchinfer import ComputeTarget, ParallelRunConfig, ParallelRunOperator
+from airflow_batchinfer import ComputeTarget, ParallelRunConfig, ParallelRunOperator, PythonEnvironment
 """
 ONE_DAG = """
 with DAG({dag!r}, schedule=None, params={params!r}):

@@ -213,7 +213,7 @@ def test_every_fault_of_the_params_is_told_at_once(runs: dict[str, StepRun]):
 
 def test_more_nodes_than_airflow_maps_are_refused_with_the_limit(runs: dict[str, StepRun]):
     run = runs["too many nodes"].wait("failed")
-    assert "node_count='2000': Airflow maps at most 1024 tasks" in run.log("plan")
+    assert "node_count=2000: Airflow maps at most 1024 tasks" in run.log("plan")
     assert run.tries["plan"] == 1
 
 

@@ -11,6 +11,7 @@ from airflow_batchinfer.errors import (
     ScriptError,
     StorageError,
     TransientError,
+    UnusableEnvironment,
     UserError,
     WorkersUnavailable,
 )
@@ -18,7 +19,7 @@ from airflow_batchinfer.errors import (
 
 def test_every_error_is_either_someone_s_fault_or_that_of_the_surroundings():
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchInferError)}
-    users = {ConfigError, ScriptError, NotFoundError, ConflictError, ErrorBudgetSpent}
+    users = {ConfigError, ScriptError, UnusableEnvironment, NotFoundError, ConflictError, ErrorBudgetSpent}
     surroundings = {StorageError, WorkersUnavailable}
     assert kinds == {BatchInferError, UserError, TransientError, *users, *surroundings}
     assert all(issubclass(kind, UserError) and not issubclass(kind, TransientError) for kind in users)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_batchinfer.cli import parser
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from airflow_batchinfer.operators.routing import TO_ALL, TO_MERGE, TO_PLAN, TO_RUN
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.config import ParallelRunConfig
@@ -93,9 +94,8 @@ def arguments() -> Iterator[tuple[str, str]]:
     of_the_step = keyword_arguments(OPERATORS / "parallel_run.py", "ParallelRunOperator")
     yield from (("ParallelRunOperator", name) for name in [*of_the_step, *sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE)])
     yield from (("RegisterModel", name) for name in keyword_arguments(OPERATORS / "register_model.py", "RegisterModel"))
-    yield from (
-        (of.__name__, field.name) for of in (ParallelRunConfig, ComputeTarget, InferenceConfig, ServiceConfig) for field in fields(of)
-    )
+    configs = (ParallelRunConfig, PythonEnvironment, ComputeTarget, InferenceConfig, ServiceConfig)
+    yield from ((of.__name__, field.name) for of in configs for field in fields(of))
 
 
 def test_there_are_arguments():
@@ -130,6 +130,13 @@ def test_every_lesson_is_named_in_the_documents(lesson: Path):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_a_lesson_is_short(lesson: Path):
     assert len(lesson.read_text().splitlines()) <= MOST_LINES_OF_A_LESSON
+
+
+def test_the_uv_that_make_installs_is_the_one_that_is_locked():
+    """Each would replace the other, at every `make`."""
+    (made,) = re.findall(r"^UV_VERSION := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (locked,) = re.findall(r'^name = "uv"\nversion = "(.*)"$', (ROOT / "uv.lock").read_text(), re.MULTILINE)
+    assert made == locked
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -12,7 +12,8 @@ from airflow_batchinfer.workspace import Workspace
 
 
 def test_these_names_are_exported_and_no_others():
-    names = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "RegisterModel", "TabularDataset", "Workspace"]
+    names = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "PythonEnvironment"]
+    names += ["RegisterModel", "TabularDataset", "Workspace"]
     assert sorted(airflow_batchinfer.__all__) == names
 
 
@@ -35,7 +36,7 @@ def test_the_version_is_that_of_the_distribution():
     assert airflow_batchinfer.__version__ == version("airflow-batchinfer")
 
 
-@pytest.mark.parametrize("package", ["datasets", "environments", "registry", "storage"])
+@pytest.mark.parametrize("package", ["datasets", "registry", "storage"])
 def test_what_a_package_exports_is_there(package: str):
     module = importlib.import_module(f"airflow_batchinfer.{package}")
     assert all(hasattr(module, name) for name in module.__all__)

@@ -20,6 +20,7 @@ from airflow_batchinfer.engine.merge import Summary, merge
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.outputs import Settled, error_line, write_segment
 from airflow_batchinfer.engine.scoring import begin, score
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError, ConflictError, ErrorBudgetSpent, StorageError, UserError, WorkersUnavailable
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.config import ParallelRunConfig
@@ -97,8 +98,7 @@ def make_desk(tmp_path: Path, **config: object) -> Desk:
         config=ParallelRunConfig(**given),  # type: ignore[arg-type]
         inputs=[FileDataset.from_files(str(tmp_path / "in"))],
         output_dir=f"memory://{root}/output",
-        interpreter=None,
-        interpreter_digest="python",
+        environment=Specification(installed="python"),
     )
     job, pin = plan(workspace, request)
     save_pin(workspace, pin)
@@ -332,8 +332,7 @@ def nothing(desk: Desk, tmp_path: Path, *names: str, allow_empty: bool = True, *
         config=ParallelRunConfig(entry_script=str(tmp_path / "score.py"), error_threshold=0, **asked),  # type: ignore[arg-type]
         inputs=[FileDataset.from_files(str(tmp_path / name)) for name in names],
         output_dir=desk.pin.output_dir,
-        interpreter=None,
-        interpreter_digest="python",
+        environment=Specification(installed="python"),
         allow_empty=allow_empty,
     )
 

@@ -13,7 +13,14 @@ from airflow_batchinfer.workspace import JobFolder
 
 FOLDER = JobFolder("job-1")
 settled = st.builds(
-    Settled, st.integers(0, 99), st.booleans(), st.just(Counts(1)), st.binary(max_size=9), st.integers(0, 3), st.binary(max_size=9)
+    Settled,
+    st.integers(0, 99),
+    st.booleans(),
+    st.just(Counts(1)),
+    st.binary(max_size=9),
+    st.integers(0, 3),
+    st.binary(max_size=9),
+    st.binary(max_size=9),
 )
 
 
@@ -22,7 +29,7 @@ def memory() -> RemoteStore:
 
 
 @given(st.lists(settled, unique_by=lambda each: each.mini_batch, max_size=8))
-def test_each_piece_says_where_its_rows_and_errors_lie(given: list[Settled]):
+def test_each_piece_says_where_its_rows_metrics_and_errors_lie(given: list[Settled]):
     store = memory()
     segment, pieces = write_segment(store, FOLDER, "node", given)
     content = store.read(f"{FOLDER.segments}/{segment}") if segment else b""
@@ -31,6 +38,7 @@ def test_each_piece_says_where_its_rows_and_errors_lie(given: list[Settled]):
     for piece in pieces:
         source = by_number[piece.mini_batch]
         assert content[piece.rows_at :][: piece.rows_bytes] == source.rows
+        assert content[piece.metrics_at :][: piece.metrics_bytes] == source.metrics
         assert content[piece.errors_at :][: piece.errors_bytes] == source.errors
         assert (piece.succeeded, piece.counts, piece.header_bytes) == (source.succeeded, source.counts, source.header_bytes)
     assert len(content) == sum(each.size_bytes for each in given)

@@ -6,7 +6,7 @@ from airflow_batchinfer.planning.thresholds import Counts
 
 SIZE = 4
 counts = st.builds(Counts, *[st.integers(0, 9)] * 8)
-pieces = st.builds(Piece, st.integers(0, SIZE - 1), st.booleans(), counts, *[st.integers(0, 99)] * 5)
+pieces = st.builds(Piece, st.integers(0, SIZE - 1), st.booleans(), counts, *[st.integers(0, 99)] * 6)
 records = st.builds(
     Record,
     st.uuids().map(str),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_batchinfer.environments import GpuLock, lock_gpus, visible_gpus
+from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,15 @@
-from pathlib import Path
+import sys
 
-import pytest
-
-from airflow_batchinfer.environments import Interpreter, own_interpreter
+from airflow_batchinfer.environments.interpreter import Interpreter
 
 
-def test_the_interpreter_of_this_process_needs_no_path():
-    import sys
-
-    assert own_interpreter().path is None
-    assert own_interpreter().executable == sys.executable
-    assert Interpreter("/usr/bin/python3", "digest").executable == "/usr/bin/python3"
+def test_the_interpreter_of_this_process_needs_no_path_and_keeps_its_variables():
+    own = Interpreter()
+    assert own.executable == sys.executable
+    assert own.variables({"PYTHONPATH": "/x", "A": "1"}) == {"PYTHONPATH": "/x", "A": "1"}
 
 
-def test_its_digest_is_the_same_each_time_and_another_with_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    before = own_interpreter().digest
-    assert own_interpreter().digest == before
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert own_interpreter().digest == before
-    (tmp_path / "new_package-1.0.dist-info").mkdir()
-    assert own_interpreter().digest != before
+def test_another_interpreter_sees_nothing_that_leads_to_packages_of_ours_and_finds_its_own_programs_first():
+    own = {"PYTHONPATH": "/x", "PYTHONHOME": "/y", "VIRTUAL_ENV": "/z", "PATH": "/airflow/bin:/bin", "A": "1"}
+    seen = Interpreter("/opt/venv/bin/python").variables(own)
+    assert seen == {"A": "1", "PATH": "/opt/venv/bin:/airflow/bin:/bin", "PYTHONNOUSERSITE": "1"}

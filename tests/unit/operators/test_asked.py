@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_batchinfer.datasets import FileDataset, TabularDataset
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.operators.asked import (
     Unstored,
@@ -88,6 +89,21 @@ def test_a_config_comes_back_with_the_variables_of_this_run():
     given = config(mini_batch_size="7", node_count=2, run_invocation_timeout=1.5, environment_variables={"A": TEMPLATE})
     back = config_of(plain_config(given), {"A": "rendered"})
     assert (back.rules(), back.cut(of_tables=False).size, back.environment_variables) == (given.rules(), 7, {"A": "rendered"})
+
+
+def test_an_environment_comes_back_without_what_a_template_gave_nothing_for():
+    environment = PythonEnvironment(requirements=["numpy=={{ params.numpy }}", "six"], python=TEMPLATE)
+    plain = plain_config(config(environment=environment))
+    assert is_plain(plain)
+    assert plain["environment"] == {"requirements": ["numpy=={{ params.numpy }}", "six"], "python": TEMPLATE}
+    rendered = {**plain, "environment": {"requirements": ["numpy==1.26.4", "six"], "python": ""}}
+    assert config_of(rendered, {}).environment == PythonEnvironment(requirements=["numpy==1.26.4", "six"])
+    assert config_of({**plain, "environment": {}}, {}).environment == PythonEnvironment()
+
+
+def test_a_fault_of_a_rendered_environment_is_told_beside_others():
+    rendered = {**plain_config(config()), "environment": {"python": "2.7", "requirements": ["-e ."]}}
+    assert [fault.partition(": ")[2].partition(" ")[0] for fault in faults_of(config_of, rendered, {})] == ["'-e", "python='2.7':"]
 
 
 @pytest.mark.parametrize("rendered", ["", "None", None], ids=repr)

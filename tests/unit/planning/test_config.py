@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.compute_target import ComputeTarget
-from airflow_batchinfer.planning.config import ParallelRunConfig, is_template
+from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.cutting import Cut
 from airflow_batchinfer.planning.thresholds import Thresholds
 
@@ -32,6 +33,27 @@ def test_the_defaults_are_those_of_the_original():
     assert rules.thresholds == Thresholds(10, None, None)
 
 
+def test_none_is_the_default_where_the_original_takes_it_so():
+    none = dict.fromkeys(["append_row_file_name", "logging_level", "run_invocation_timeout", "run_max_try", "environment_variables"])
+    assert config(**none) == config()
+
+
+def test_blanks_around_a_path_are_no_part_of_it_and_an_empty_folder_is_none():
+    assert config(entry_script=" score.py\n", source_directory=" scripts ") == config(entry_script="score.py", source_directory="scripts")
+    assert config(source_directory=" ").source_directory is None
+
+
+def test_numbers_that_came_as_text_are_the_same_as_numbers():
+    said = {"error_threshold": "10", "allowed_failed_count": "5", "allowed_failed_percent": "2.5", "node_count": "4"}
+    said |= {"process_count_per_node": "8", "run_invocation_timeout": "1.5", "run_max_try": "2"}
+    assert config(**said) == config(**{name: float(text) for name, text in said.items()})
+    assert type(config(**said).node_count) is int
+
+
+def test_under_summary_only_there_is_no_file_whose_name_could_be_wrong():
+    assert not config(output_action="Summary_Only", append_row_file_name="rows/of today?.gz").appends_rows
+
+
 def test_the_script_and_the_threshold_must_be_given():
     with pytest.raises(TypeError, match=r"entry_script.*error_threshold"):
         ParallelRunConfig()  # type: ignore[call-arg]
@@ -50,27 +72,33 @@ GOOD = {
     "run_invocation_timeout": [0.5, 60, "600"],
     "run_max_try": [1, "3"],
     "isolate_failures": [True, False, "true", "FALSE"],
+    "azureml_compat": ["auto", True, False, "true", "Auto"],
+    "tensorflow_v1": ["auto", True, False, "FALSE"],
     "environment_variables": [{}, {"NAME": "value"}, {"NAME": ""}, {"NAME": "a=b"}, {"NAME": "{{ var.value.x }}"}],
+    "environment": [None, PythonEnvironment(), PythonEnvironment(requirements=["numpy", "{{ params.x }}"])],
     "compute_target": [None, ComputeTarget(), ComputeTarget(pool="p", queue="q", executor="e", pool_slots=2)],
     "entry_script": ["score.py", Path("scripts/score.py")],
     "source_directory": [None, "scripts", Path("scripts")],
 }
 BAD = {
     "entry_script": ["", None, 3, b"score.py", ["score.py"], "a\0b"],
-    "source_directory": ["", 3, b"scripts", "a\0b"],
+    "source_directory": [3, b"scripts", "a\0b"],
     "error_threshold": [-2, "-2", 1.5, "many", None, True, float("nan"), float("inf"), 10**400, "", []],
     "allowed_failed_count": [-2, 1.5, "x", False, float("inf")],
     "allowed_failed_percent": [-0.1, 100.1, "half", float("nan"), float("inf")],
     "output_action": ["append", "", None, 1, "append_rows"],
-    "append_row_file_name": ["", ".", "..", "_errors.jsonl", "_x", "a\0b", None, 3, *(f"a{bad}b" for bad in '~"#%&*:<>?/\\{|}')],
+    "append_row_file_name": ["", ".", "..", "_errors.jsonl", "_x", "a\0b", 3, *(f"a{bad}b" for bad in '~"#%&*:<>?/\\{|}')],
     "mini_batch_size": [0, "0", -1, "ten", "1.5", "", "10 files", True, "10kb ", "1tb"],
     "node_count": [0, -1, "0", None, 1.5, True, float("inf")],
     "process_count_per_node": [0, -1, 1.5],
-    "logging_level": ["ERROR", "", None, 10],
-    "run_invocation_timeout": [0, -1, "soon", None, True, float("nan")],
-    "run_max_try": [0, -1, None, 1.5],
+    "logging_level": ["ERROR", "", 10],
+    "run_invocation_timeout": [0, -1, "soon", True, float("nan")],
+    "run_max_try": [0, -1, 1.5],
     "isolate_failures": ["", "yes", None, 1, "None"],
+    "azureml_compat": ["", "yes", None, 1, "None"],
+    "tensorflow_v1": ["", "1.15", None, 1],
     "environment_variables": [{"A=B": "x"}, {"": "x"}, {"A": 1}, {1: "a"}, {"A": "x\0y"}, {"A\0": "x"}, ["A=B"], "A=B", "{{ params.x }}"],
+    "environment": ["requirements.txt", {"python": "3.11"}, "{{ params.x }}", PythonEnvironment],
     "compute_target": ["gpu-cluster", {"pool": "gpu"}, "{{ params.x }}", ComputeTarget],
 }
 
@@ -214,7 +242,8 @@ def test_summary_only_appends_no_rows_whatever_its_case():
 
 TEMPLATES = ("{{ params.x }}", "before {% if a %}1{% endif %} after", "{{ 0")
 # The two that reach the nodes on other ways.
-RENDERED = [field.name for field in fields(ParallelRunConfig) if field.name not in ("environment_variables", "compute_target")]
+OBJECTS = ("environment", "environment_variables", "compute_target")
+RENDERED = [field.name for field in fields(ParallelRunConfig) if field.name not in OBJECTS]
 
 
 class Later:

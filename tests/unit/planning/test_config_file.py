@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from airflow_batchinfer.errors import ConfigError, NotFoundError
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 from airflow_batchinfer.planning.config import ParallelRunConfig
@@ -67,12 +68,17 @@ def faults_of(path: Path, **instead: object) -> tuple[str, ...]:
     return raised.value.faults
 
 
+# Text that YAML 1.1 or 1.2 takes for something else.
+AMBIGUOUS = ["on", "Off", "yes", "y", "010", "0o17", "0x1F", "1e3", "1_000", "12:30:45", "2026-11-21", ".5", "=", "<<", "~", "null", ""]
 texts = st.text(min_size=1, max_size=20)
 lines = texts.filter(lambda text: "\0" not in text)
 names = lines.filter(lambda text: "=" not in text)
 numbers = st.integers(1, 10**6)
 targets = st.builds(ComputeTarget, pool=st.none() | texts, queue=st.none() | texts, pool_slots=st.none() | numbers)
 templates = st.sampled_from(["{{ params.x }}", "{% if a %}1{% endif %}"])
+environments = st.builds(PythonEnvironment, requirements=st.lists(st.sampled_from(["six", "numpy<2", "{{ x }}"]), max_size=3))
+environments |= st.builds(PythonEnvironment, requirements=st.just("é.txt"), python=st.sampled_from(["3.11", ">=3.10, <4", "{{ x }}"]))
+environments |= st.sampled_from(["/opt/python", "{{ x }}"]).map(PythonEnvironment.from_interpreter)
 configs = st.builds(
     ParallelRunConfig,
     entry_script=lines,
@@ -88,8 +94,9 @@ configs = st.builds(
     allowed_failed_percent=st.none() | st.floats(0, 100),
     append_row_file_name=st.sampled_from(["rows.txt", "ümläut", "null", "1e3", "yes", " "]),
     logging_level=st.sampled_from(["WARNING", "debug"]),
-    environment_variables=st.none() | st.dictionaries(names, lines | st.just("") | templates, max_size=4),
+    environment_variables=st.none() | st.dictionaries(names, st.sampled_from(AMBIGUOUS) | lines | st.just("") | templates, max_size=4),
     description=st.none() | st.text(max_size=50),
+    environment=st.none() | environments,
     compute_target=st.none() | targets,
 )
 
@@ -146,11 +153,63 @@ def test_a_file_that_azure_wrote_is_read_with_one_warning_that_names_what_is_lef
     )
 
 
+def test_whoever_says_in_which_python_the_script_runs_is_not_warned_of_azure_s_environment(tmp_path: Path):
+    environment = PythonEnvironment.from_conda_specification("myenv.yml")
+    with pytest.warns(
+        UserWarning, match=r"compute_target_name is Azure ML's and is left out; say where the nodes run with compute_target="
+    ) as warned:
+        config = ParallelRunConfig.from_yaml(written(tmp_path, AZURE), environment=environment)
+    assert config.environment == environment
+    assert "PythonEnvironment" not in str(warned[0].message)
+
+
+def test_a_file_says_the_environment_as_a_dag_does_and_without_one_holds_no_word_of_it(tmp_path: Path):
+    path = stored(tmp_path, environment={"requirements": ["six"], "python": "3.11"})
+    assert ParallelRunConfig.from_yaml(path).environment == PythonEnvironment(requirements=["six"], python="3.11")
+    ParallelRunConfig(entry_script="score.py", error_threshold=1).to_yaml(path)
+    assert yaml.safe_load(path.read_text())["parallel_run_config"]["environment"] == {
+        "name": "airflow",
+        "python": {"userManagedDependencies": True},
+    }
+
+
+def test_an_environment_with_unknown_words_is_refused_with_what_there_is(tmp_path: Path):
+    (fault,) = faults_of(stored(tmp_path, environment={"packages": ["six"]}))
+    assert "some of requirements, python, conda_specification, interpreter" in fault
+
+
 def test_whoever_says_where_the_nodes_run_is_not_warned_of_the_cluster(tmp_path: Path):
     with pytest.warns(UserWarning, match="environment is Azure ML's") as warned:
         config = ParallelRunConfig.from_yaml(written(tmp_path, AZURE), compute_target=ComputeTarget(queue="gpu"))
     assert "compute_target_name" not in str(warned[0].message)
     assert config.compute_target == ComputeTarget(queue="gpu")
+
+
+def test_plain_words_of_azure_s_yaml_are_text_as_in_version_1_2(tmp_path: Path):
+    azure = AZURE.replace("EXAMPLE_ENV_VAR: EXAMPLE_VALUE", "FLAG: on\n    TIME: 12:30:45\n    no: Off\n    DAY: 2026-11-21")
+    with pytest.warns(UserWarning, match=LEFT_OUT):
+        config = ParallelRunConfig.from_yaml(written(tmp_path, azure))
+    assert config.environment_variables == {"FLAG": "on", "TIME": "12:30:45", "no": "Off", "DAY": "2026-11-21"}
+
+
+def test_numbers_of_azure_s_yaml_are_those_of_version_1_2(tmp_path: Path):
+    text = "parallel_run_config: {entry_script: a, error_threshold: 010, node_count: 0o17, run_max_try: 0x1F, run_invocation_timeout: 1e3}"
+    config = ParallelRunConfig.from_yaml(written(tmp_path, text))
+    assert (config.error_threshold, config.node_count, config.run_max_try, config.run_invocation_timeout) == (10, 15, 31, 1000.0)
+
+
+@pytest.mark.parametrize("text", [text for text in AMBIGUOUS if text != "y"])
+def test_text_that_either_version_takes_for_something_else_is_quoted(tmp_path: Path, text: str):
+    ParallelRunConfig(entry_script="score.py", error_threshold=1, description=text).to_yaml(tmp_path / "c.yml")
+    assert f"description: '{text}'" in (tmp_path / "c.yml").read_text()
+
+
+def test_the_original_finds_a_cluster_and_an_environment_in_every_file_and_we_say_nothing_of_them(tmp_path: Path):
+    ParallelRunConfig(entry_script="score.py", error_threshold=1).to_yaml(tmp_path / "c.yml")
+    found = yaml.safe_load((tmp_path / "c.yml").read_text())["parallel_run_config"]
+    assert found["compute_target_name"] == "default_pool"
+    assert found["environment"]["name"] == "airflow"
+    assert ParallelRunConfig.from_yaml(tmp_path / "c.yml").compute_target is None
 
 
 def test_what_is_said_beside_the_file_counts_instead_of_it(tmp_path: Path):

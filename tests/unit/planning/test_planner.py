@@ -8,6 +8,7 @@ import fsspec
 import pytest
 
 from airflow_batchinfer.datasets import FileDataset
+from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.choice import Ending
 from airflow_batchinfer.planning.config import ParallelRunConfig
@@ -36,8 +37,7 @@ def request_(tmp_path: Path) -> Request:
         config=ParallelRunConfig(entry_script=str(tmp_path / "score.py"), error_threshold=0, mini_batch_size=2, process_count_per_node=2),
         inputs=[FileDataset.from_files(str(tmp_path / "in"))],
         output_dir=str(tmp_path / "out"),
-        interpreter=None,
-        interpreter_digest="python",
+        environment=Specification(installed="python"),
     )
 
 
@@ -101,7 +101,7 @@ def test_a_changed_input_source_argument_model_or_side_input_makes_another_job(w
     names = {plan(workspace, request_)[0].name}
     names.add(plan(workspace, replace(request_, arguments=["--x"]))[0].name)
     names.add(plan(workspace, replace(request_, models=[("m:1", "digest")]))[0].name)
-    names.add(plan(workspace, replace(request_, interpreter_digest="other"))[0].name)
+    names.add(plan(workspace, replace(request_, environment=Specification(installed="other")))[0].name)
     (tmp_path / "side").write_text("1")
     side = replace(request_, side_inputs={"labels": str(tmp_path / "side")})
     names.add(plan(workspace, side)[0].name)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import fields, replace
 
 import pytest
@@ -16,8 +17,7 @@ SPEC = JobSpec(
     arguments=("--labels", "{labels}"),
     models=(("mnist:3", "digest of the model"),),
     side_inputs=(("labels", "/data/labels", "digest of the labels"),),
-    interpreter=None,
-    interpreter_digest="digest of the interpreter",
+    environment='{"installed": "digest"}',
     environment_variables=(("TOKEN", "digest of the token"),),
     appends_rows=True,
     append_row_file_name="rows.txt",
@@ -35,14 +35,15 @@ OTHER = {
     "arguments": ("--labels", "{label}"),
     "models": (("mnist:4", "digest of the model"),),
     "side_inputs": (("labels", "/data/labels", "other"),),
-    "interpreter": "/usr/bin/python3",
-    "interpreter_digest": "other",
+    "environment": '{"installed": "other"}',
     "environment_variables": (("TOKEN", "other"),),
     "appends_rows": False,
     "append_row_file_name": "other.txt",
     "to_csv": '{"sep": ","}',
     "include_item": True,
     "isolate_failures": True,
+    "azureml_compat": "false",
+    "tensorflow_v1": "true",
 }
 JOB = Job("name-1", SPEC, 100, 10, "plan", 2, 3, 1234.5)
 
@@ -54,6 +55,14 @@ def test_every_field_is_tried_below():
 @pytest.mark.parametrize("name", OTHER)
 def test_whatever_can_change_results_changes_the_fingerprint(name: str):
     assert replace(SPEC, **{name: OTHER[name]}).fingerprint != SPEC.fingerprint  # type: ignore[arg-type]
+
+
+def test_what_decides_for_itself_is_not_stored_so_that_jobs_of_before_stay_the_same():
+    stored = json.loads(JOB.to_json())["spec"]
+    assert set(stored) == {field.name for field in fields(JobSpec)} - {"azureml_compat", "tensorflow_v1"}
+    assert Job.from_json(JOB.to_json()) == JOB
+    switched = replace(JOB, spec=replace(SPEC, azureml_compat="true", tensorflow_v1="false"))
+    assert Job.from_json(switched.to_json()) == switched
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

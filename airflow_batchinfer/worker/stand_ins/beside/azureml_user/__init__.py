@@ -1,0 +1,1 @@
+"""The package that Azure ML put beside a ParallelRunStep's script."""

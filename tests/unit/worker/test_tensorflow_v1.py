@@ -1,0 +1,104 @@
+"""Whether a script needs TensorFlow 1 is told by what it says; nothing is imported for that."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from airflow_batchinfer.worker.tensorflow_v1 import evidence, evidence_in
+
+NEEDS_1 = {
+    "import tensorflow as tf\ntf.Session()": "Session",
+    "import tensorflow as tf\ntf.reset_default_graph()": "reset_default_graph",
+    "import tensorflow as tf\ntf.train.import_meta_graph('x')": "train.import_meta_graph",
+    "import tensorflow as tf\ntf.train.Saver()": "train.Saver",
+    "import tensorflow as tf\ntf.app.flags.DEFINE_string('a', 'b', 'c')": "app",
+    "import tensorflow as tf\nslim = tf.contrib.slim": "contrib",
+    "import tensorflow as tf\ntf.gfile.GFile('x').read()": "gfile",
+    "import tensorflow as tf\ndef init():\n    config = tf.ConfigProto(gpu_options=tf.GPUOptions())": "ConfigProto",
+    "import tensorflow\ntensorflow.placeholder(tensorflow.float32)": "placeholder",
+    "import tensorflow.keras\ntensorflow.Session()": "Session",
+    "from tensorflow import Session": "Session",
+    "from tensorflow import train\ntrain.Saver()": "train.Saver",
+    "from tensorflow import train as t\nt.Saver()": "train.Saver",
+    "import tensorflow.train as t\nt.Saver()": "train.Saver",
+    "from tensorflow.train import Saver": "train.Saver",
+    "from tensorflow.contrib import slim": "contrib",
+    "import tensorflow.contrib.slim as slim": "contrib",
+    "try:\n    import tensorflow as tf\nexcept ImportError:\n    tf = None\nif tf:\n    tf.Session()": "Session",
+}
+LEFT_ALONE = [
+    "",
+    "import numpy as tf\ntf.Session()",
+    "tf.Session()",
+    "import tensorflow as tf\ntf.keras.models.load_model('m')",
+    "import tensorflow as tf\ntf.compat.v1.Session()",
+    "import tensorflow as tf\ntf.math.log(tf.zeros(3))",
+    "import tensorflow.compat.v1 as tf\ntf.disable_v2_behavior()\ntf.Session()",
+    "from tensorflow.compat import v1 as tf\ntf.Session()",
+    "from tensorflow.compat.v1 import Session, train\ntrain.Saver()",
+    "try:\n    import tensorflow.compat.v1 as tf\nexcept ImportError:\n    import tensorflow as tf\ntf.Session()",
+    "import tensorflow as tf\nother.tf.Session()",
+    "import tensorflow as tf\nname = 'tf.Session'  # tf.Session()",
+    "from .tensorflow import Session",
+    "import tensorflow_hub as tf\ntf.Session()",
+]
+
+
+@pytest.mark.parametrize("text", NEEDS_1)
+def test_a_name_that_only_tensorflow_1_had_is_found(text: str):
+    found = evidence_in(ast.parse(text), "score.py")
+    assert found
+    assert found.name == NEEDS_1[text]
+
+
+@pytest.mark.parametrize("text", LEFT_ALONE)
+def test_a_script_of_tensorflow_2_or_one_that_helps_itself_is_left_alone(text: str):
+    assert evidence_in(ast.parse(text), "score.py") is None
+
+
+def test_the_first_one_is_told_with_its_line():
+    text = "import tensorflow as tf\n\n\ndef init():\n    tf.reset_default_graph()\n    tf.Session()\n"
+    assert str(evidence_in(ast.parse(text), "/node/source/score.py")) == "score.py:5 uses tf.reset_default_graph"
+
+
+OLD = "import tensorflow as tf\nsession = tf.Session()\n"
+
+
+@pytest.mark.parametrize(
+    ("imports", "sibling"),
+    [
+        ("import graph", "graph.py"),
+        ("from graph import session", "graph.py"),
+        ("import nets.graph", "nets/graph.py"),
+        ("from nets import graph", "nets/graph.py"),
+        ("from nets.graph import session", "nets/graph.py"),
+        ("import nets", "nets/__init__.py"),
+        ("def init():\n    import graph", "graph.py"),
+        ("import between", "graph.py"),
+    ],
+)
+def test_a_sibling_that_is_imported_counts(tmp_path: Path, imports: str, sibling: str):
+    (tmp_path / "between.py").write_text("import graph")
+    (tmp_path / sibling).parent.mkdir(exist_ok=True)
+    (tmp_path / sibling).write_text(OLD)
+    script = tmp_path / "score.py"
+    script.write_text(imports)
+    found = evidence(str(script), [str(tmp_path)])
+    assert found
+    assert found.file == str(tmp_path / sibling)
+
+
+def test_a_relative_import_is_followed(tmp_path: Path):
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "__init__.py").write_text("from .graph import session")
+    (tmp_path / "nets" / "graph.py").write_text(OLD)
+    (tmp_path / "score.py").write_text("import nets")
+    assert evidence(str(tmp_path / "score.py"), [str(tmp_path)])
+
+
+def test_a_sibling_that_nobody_imports_does_not_count_and_a_broken_one_is_not_our_affair(tmp_path: Path):
+    (tmp_path / "old.py").write_text(OLD)
+    (tmp_path / "broken.py").write_text("def")
+    (tmp_path / "score.py").write_text("import broken, score, json, nowhere")
+    assert evidence(str(tmp_path / "score.py"), [str(tmp_path)]) is None
