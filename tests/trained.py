@@ -3,6 +3,7 @@
 It lies in a folder as in a workspace (see dags/demo/material.py). Tests read it, and copy what they change.
 """
 
+import csv
 import fcntl
 import os
 import subprocess
@@ -33,3 +34,12 @@ def _train(workspace: Path) -> None:
     command, environment = [sys.executable, "-c", MAKE, str(workspace)], {**os.environ, "PYTHONPATH": str(DEMO)}
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert made.returncode == 0, made.stderr
+
+
+def put_held_out(trained: Path, folder: Path, count: int) -> dict[str, int]:
+    """Put images that training never saw into a folder; give the digit of each."""
+    with (trained / "truth.csv").open(newline="") as file:
+        held_out = [(row["file"], int(row["digit"])) for row in csv.DictReader(file) if row["split"] == "held-out"][:count]
+    for name, _ in held_out:
+        (folder / name).hardlink_to(trained / "digits" / name)
+    return dict(held_out)

@@ -3,7 +3,6 @@
 TensorFlow takes seconds to import, and each process pays them: the models are trained once, and all that needs them runs side by side.
 """
 
-import csv
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.lab import PROJECT, Ended, Lab, open_lab
+from tests.trained import put_held_out
 
 SCRIPTS = PROJECT / "dags" / "entry_scripts"
 SCORED = 100
@@ -69,11 +69,7 @@ def truth(lab: Lab, trained: Path) -> dict[str, int]:
     for name, model in (("checkpoint", "mnist"), ("keras", "keras")):
         (lab.root / name).symlink_to(trained / "trained" / model)
         assert lab.batchinfer("models", "register", name, name, "--workspace", lab.workspace_url).code == 0
-    with (trained / "truth.csv").open(newline="") as file:
-        held_out = [(row["file"], int(row["digit"])) for row in csv.DictReader(file) if row["split"] == "held-out"][:SCORED]
-    for name, _ in held_out:
-        (lab.inputs / name).hardlink_to(trained / "digits" / name)
-    return dict(held_out)
+    return put_held_out(trained, lab.inputs, SCORED)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ The documents lie beside a checkout, or do not; the scripts are cut out of them 
 seconds to import, so all scripts run side by side, once.
 """
 
-import csv
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.lab import PROJECT, Ended, Lab, open_lab
+from tests.trained import put_held_out
 
 SEEDS = PROJECT.parent / "shared" / "seeds"
 SCORED = 20
@@ -118,11 +118,7 @@ def truth(lab: Lab, trained: Path) -> dict[str, int]:
         (lab.root / name).symlink_to(trained / TRAINED)
     for name, path in (("mnist", "models"), ("tf-dnn-mnist", "model")):
         assert lab.batchinfer("models", "register", name, path, "--workspace", lab.workspace_url).code == 0
-    with (trained / "truth.csv").open(newline="") as file:
-        held_out = [(row["file"], int(row["digit"])) for row in csv.DictReader(file) if row["split"] == "held-out"][:SCORED]
-    for name, _ in held_out:
-        (lab.inputs / name).hardlink_to(trained / "digits" / name)
-    return dict(held_out)
+    return put_held_out(trained, lab.inputs, SCORED)
 
 
 @pytest.fixture(scope="module")
