@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from dags.demo.standalone import Standalone
 from tests.system.live import LiveAirflow
@@ -79,6 +80,15 @@ class User:
     def go_to(self, path: str) -> Page:
         self.page.goto(f"{self.airflow.url}{path}")
         return self.page
+
+    def go_to_find(self, path: str, button: str) -> Page:
+        """Airflow's page of a run that has just ended stays without its grid now and then, until it is read again."""
+        page = self.go_to(path)
+        try:
+            page.get_by_role("button", name=button).wait_for(timeout=10_000)
+        except PlaywrightTimeout:
+            page.reload()
+        return page
 
     def screenshot(self, name: str) -> None:
         if folder := os.environ.get(SCREENSHOTS):

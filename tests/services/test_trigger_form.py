@@ -99,8 +99,8 @@ def run_of(page: Page) -> str:
 
 
 def shows_the_group_in_the_grid(user: User, dag: str, run: str) -> None:
-    page = user.go_to(f"/dags/{dag}/runs/{run}")
-    page.get_by_role("button", name="Expand all task groups").click()
+    page = user.go_to_find(f"/dags/{dag}/runs/{run}", expand := "Expand all task groups")
+    page.get_by_role("button", name=expand).click()
     for task in TASKS:
         expect(page.locator(f"[id='grid-{run}-score.{task}']")).to_be_visible()
     for label in ("node 0", "node 1"):
