@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from airflow_batchinfer.environments.hashes import held_to, strangers
 from airflow_batchinfer.environments.programs import uv
 from airflow_batchinfer.environments.pythons import Python, find_python
 from airflow_batchinfer.environments.requirements import without_secrets
@@ -67,7 +68,7 @@ def resolve(specification: Specification) -> Lock:
 
 
 def compiled(specification: Specification, constraints: tuple[str, ...], python: Python, folder: Path) -> tuple[str, ...]:
-    """Uv's resolution for a Python, with hashes."""
+    """Uv's resolution for a Python, with hashes: those that were asked for, else the index's."""
     if not specification.requirements:
         return ()
     asked, bounds, answer = folder / "requirements.txt", folder / "constraints.txt", folder / "lock.txt"
@@ -82,4 +83,10 @@ def compiled(specification: Specification, constraints: tuple[str, ...], python:
         raise UnusableEnvironment(
             "a package is asked for by an address that holds a secret, which would be stored with the job: write ${NAME} in its place"
         )
-    return tuple(" ".join(line.split()) for line in lines)
+    locked = tuple(" ".join(line.split()) for line in lines)
+    held = (*specification.requirements, *constraints)
+    if others := ", ".join(strangers(locked, held)):
+        raise UnusableEnvironment(
+            f"{told}: no file of {others} has a hash that the requirements name: correct these, or ask what was changed"
+        )
+    return held_to(locked, held)

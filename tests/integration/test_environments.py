@@ -300,3 +300,9 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_setting(lab: Lab):
     said = node_error(lab, PythonEnvironment(), BATCHINFER_CACHE=str(lab.root / "file"))
     assert f"no environment can be kept in {lab.root}/file/environments" in said
     assert "$BATCHINFER_CACHE says where instead" in said
+
+
+def test_a_file_whose_hash_is_not_the_one_that_was_asked_for_is_not_installed(lab: Lab, wheels: Path):
+    said = node_error(lab, offline(wheels, f"tiny==1.0 --hash=sha256:{'0' * 64}"))
+    assert "no file of tiny==1.0 has a hash that the requirements name" in said
+    assert not list(made(lab))
