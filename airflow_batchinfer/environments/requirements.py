@@ -20,7 +20,7 @@ _INCLUDES = ("--requirement", "--constraint")
 _OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary")
 # What pip takes in such a file and uv does by itself, or says in other ways.
 _OF_PIP = ("--pre", "--prefer-binary", "--trusted-host", "--use-feature", "--require-hashes")
-_ARCHIVES = (".whl", ".zip", ".tar.gz")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 _USER = re.compile(r"(?P<scheme>[\w+.-]{1,20})://(?P<user>[^/\s@]+)@")
 _QUERY = re.compile(
@@ -153,6 +153,8 @@ def _faults(text: str) -> Iterator[str]:
         yield "names no package"
     elif _is_local(target):
         yield "is a path of this machine only: give its absolute path on all machines, or a folder of wheels with --find-links"
+    elif _is_folder(target):  # of which no lock and no fingerprint has a digest
+        yield "is a folder, whose content may change unseen: ship such code with source_directory, or as a wheel"
 
 
 def _option_faults(text: str) -> Iterator[str]:
@@ -179,3 +181,7 @@ def _is_local(target: str) -> bool:
     if "://" in target or target.startswith("/"):
         return False
     return target.startswith((".", "~")) or "/" in target or target.endswith(_ARCHIVES)
+
+
+def _is_folder(target: str) -> bool:
+    return target.startswith(("/", "file:")) and not re.split(r"[#?]", target)[0].endswith(_ARCHIVES)

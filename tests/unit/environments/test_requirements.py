@@ -97,6 +97,7 @@ def test_a_secret_is_refused_and_not_told(line: str):
         "numpy==1.26.4 --hash=sha256:0123",
         "x @ file:///wheels/x-1.0-py3-none-any.whl",
         "/wheels/x-1.0-py3-none-any.whl",
+        "x @ file:///wheels/x-1.0.tar.gz#sha256=0123",
         "numpy[extra]>=1,!=1.5 ; python_version < '3.12'",
         "--only-binary=:all:",
     ],
@@ -117,6 +118,13 @@ def test_a_path_that_only_this_machine_has_is_refused(line: str):
 @pytest.mark.parametrize("line", ["-e .", "-e git+https://h/x.git", "--editable=./x"])
 def test_what_is_installed_in_place_is_refused_with_what_to_do_instead(line: str):
     (fault,) = line_faults(line)
+    assert "source_directory" in fault
+
+
+@pytest.mark.parametrize("line", ["/src/x", "x @ file:///src/x", "x @ file:///src/x/#egg=x.whl", "file:///src/x ; python_version > '3'"])
+def test_a_folder_whose_content_nothing_binds_is_refused(line: str):
+    (fault,) = line_faults(line)
+    assert "is a folder" in fault
     assert "source_directory" in fault
 
 
