@@ -15,7 +15,7 @@ from typing import Self
 from airflow_batchinfer.environments.hashes import held_to, strangers
 from airflow_batchinfer.environments.programs import uv
 from airflow_batchinfer.environments.pythons import Python, find_python
-from airflow_batchinfer.environments.requirements import without_secrets
+from airflow_batchinfer.environments.requirements import PRE, without_secrets
 from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import UnusableEnvironment
 from airflow_batchinfer.storage import Store
@@ -72,9 +72,10 @@ def compiled(specification: Specification, constraints: tuple[str, ...], python:
     if not specification.requirements:
         return ()
     asked, bounds, answer = folder / "requirements.txt", folder / "constraints.txt", folder / "lock.txt"
-    asked.write_text("".join(f"{line}\n" for line in (*specification.options, *specification.requirements)))
+    asked.write_text("".join(f"{line}\n" for line in (*specification.sources, *specification.requirements)))
     bounds.write_text("".join(f"{line}\n" for line in constraints))
-    form = ("--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-strip-extras")
+    early = ("--prerelease", "allow") if PRE in specification.options else ()
+    form = (*early, "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-strip-extras")
     files = (str(asked), "--constraints", str(bounds), "--output-file", str(answer))
     told = f"the requirements of the script's environment cannot be resolved for Python {python.minor} ({sys.platform})"
     uv("pip", "compile", *form, "--python", python.path, *files, doing=told)

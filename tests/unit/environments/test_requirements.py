@@ -25,7 +25,7 @@ def test_packages_constraints_and_options_are_told_apart_and_comments_left_out(t
     assert found == Requirements(
         ("six", "numpy==1.26.4", "pillow >= 10", "x @ https://h/x.zip#egg=x"),
         ("protobuf<5", "numpy==1.26.4"),
-        ("--index-url https://pypi.example/simple", f"--find-links {tmp_path}/sub/wheels", "--no-index"),
+        ("--index-url https://pypi.example/simple", f"--find-links {tmp_path}/sub/wheels", "--no-index", "--pre"),
     )
 
 
