@@ -23,7 +23,7 @@ _OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "-
 _OF_PIP = ("--prefer-binary", "--trusted-host", "--use-feature", "--require-hashes")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _VARIABLE = re.compile(r"\$\{\w+\}")
-_USER = re.compile(r"(?P<scheme>[\w+.-]{1,20})://(?P<user>[^/\s@]+)@")
+_USER = re.compile(r"(?P<scheme>[\w+.-]{1,20})://(?P<user>[^/\s]+)@")
 _QUERY = re.compile(
     r"(?P<name>[?&][^=&#\s]{0,60}(?:sig|token|key|password|secret|credential)[^=&#\s]{0,60}=)(?P<value>[^&#\s]+)", re.IGNORECASE
 )
