@@ -140,3 +140,13 @@ def test_a_job_has_changed_when_a_name_would_mean_another_version_now(desk: Desk
     assert "m:1 and would give m:2" in str(has_changed(desk.workspace, JOB.job))
     desk.registry.delete("m")
     assert "there is no model 'm'" in str(has_changed(desk.workspace, JOB.job))
+
+
+@pytest.mark.parametrize("asked", [{"model": "m", "version": None}, {"model": "m", "version": 1}, {"models": "m", "latest": False}])
+def test_a_job_whose_script_did_without_a_model_has_changed_when_there_is_one(desk: Desk, asked: dict[str, object]):
+    desk.ask(**asked)
+    desk.ask(**asked)
+    assert has_changed(desk.workspace, JOB.job) is None
+    desk.register("m", "one")
+    assert "none and would give m:1" in str(has_changed(desk.workspace, JOB.job))
+    assert desk.ask(**asked)["models"][0]["version"] == 1
