@@ -2,8 +2,8 @@
 
 In a thread of its own, since a model may take minutes to come. What a name meant when it was first asked for is bound for the
 job, by a record that is created exclusively: all nodes, and whoever resumes the job, go by it. An answer is never an exception:
-what cannot be given is told to the script, which may do without; that there was nothing binds nobody, but is recorded too, since
-the job came out as it did for lack of it.
+what is not there is told to the script, which may do without, and what failed as something else. That there was nothing binds
+nobody, but is recorded too, since the job came out as it did for lack of it.
 """
 
 import hashlib
@@ -51,11 +51,13 @@ class Answers:
             if "models" in question:
                 return {"models": [model.described() for model in models]}
             return {"models": [{**models[0].described(), "path": str(self._bring(models[0]))}]}
-        except BatchInferError as error:
+        except NotFoundError as error:
             return {"refused": str(error)}
+        except BatchInferError as error:
+            return {"failed": str(error)}
         except Exception as error:
             log.warning("the script asked for %s, which failed", dict(question), exc_info=True)
-            return {"refused": f"{dict(question)} cannot be answered: {type(error).__name__}: {error}"}
+            return {"failed": f"{dict(question)} cannot be answered: {type(error).__name__}: {error}"}
 
     def _found_or_recorded(self, question: Question) -> list[Model]:
         """The models, or a record that there are none."""

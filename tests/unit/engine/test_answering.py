@@ -124,7 +124,7 @@ def test_a_version_that_was_bound_and_then_deleted_is_told(desk: Desk):
 
 
 def test_a_question_that_makes_no_sense_is_refused_and_the_node_goes_on(desk: Desk):
-    assert "cannot be answered: KeyError" in desk.ask(nonsense=True)["refused"]
+    assert "cannot be answered: KeyError" in desk.ask(nonsense=True)["failed"]
     assert desk.one("../../secret")["refused"]
 
 
