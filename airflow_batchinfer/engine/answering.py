@@ -99,7 +99,7 @@ class Answers:
     def _bring(self, model: Model) -> Path:
         if model.reference not in self._brought:
             log.info("bringing the model %s, which the script asks for", model.reference)
-            self._brought[model.reference] = self._registry.bring([model], self._folder / str(len(self._brought)))
+            self._brought[model.reference] = self._registry.bring([model], self._folder / str(model.version))
         return self._brought[model.reference]
 
 

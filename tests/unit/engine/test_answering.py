@@ -1,14 +1,16 @@
 """What scripts ask of the registry: the first answer binds the job, and what cannot be given is told."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import fsspec
 import pytest
 
 from airflow_batchinfer.engine.answering import Answer, Answers, has_changed
+from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.storage import LocalStore, RemoteStore, Store
 from airflow_batchinfer.workspace import JobFolder, Workspace
@@ -63,6 +65,30 @@ def test_a_model_that_lies_elsewhere_is_brought_to_this_machine_once(tmp_path: P
     assert first == again
     assert Path(first, "m.bin").read_text() == "one"
     assert Path(first).is_relative_to(tmp_path / "node")
+
+
+def test_what_is_left_of_a_model_that_was_not_brought_whole_is_in_no_other_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    desk = Desk(tmp_path, RemoteStore(fsspec.filesystem("memory"), f"/{uuid4().hex}"))
+    for version in ("one", "two"):
+        (tmp_path / version / "a").mkdir(parents=True)
+        for name in ("a.txt" if version == "one" else "c.txt", "b.txt"):
+            (tmp_path / version / "a" / name).write_text(version)
+        desk.registry.register("m", str(tmp_path / version / "a"))
+    writer = LocalStore.writer
+
+    def full(store: LocalStore, path: str) -> AbstractContextManager[IO[bytes]]:
+        if path == "a/b.txt":
+            monkeypatch.setattr(LocalStore, "writer", writer)
+            raise StorageError("the disk is full")
+        return writer(store, path)
+
+    monkeypatch.setattr(LocalStore, "writer", full)
+    with closing(Answers(desk.workspace, JOB, tmp_path / "node")) as answers:
+        asked = [{"model": "m", "version": version, "tags": [], "properties": []} for version in (1, 2, 1)]
+        first, second, again = (answers.answer(question).result(10) for question in asked)
+    assert first == {"failed": "the disk is full"}
+    found = [sorted(path.name for path in Path(told["models"][0]["path"], "a").iterdir()) for told in (second, again)]
+    assert found == [["b.txt", "c.txt"], ["a.txt", "b.txt"]]
 
 
 def test_what_a_name_meant_first_it_means_for_all_nodes_of_the_job(desk: Desk):
