@@ -120,13 +120,15 @@ def _where_it_chooses(tree: ast.AST, bound: Mapping[str, Set[str]]) -> Set[ast.A
 
 
 def _asks_for_version(node: ast.AST, bound: Mapping[str, Set[str]]) -> bool:
-    """`tf.__version__`, or `hasattr(tf, ...)`."""
-    if isinstance(node, ast.Attribute):
-        of: ast.AST = node.value if node.attr in _VERSIONS else node
-    else:
-        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "getattr") and node.args
-        of = node.args[0] if is_call else node  # type: ignore[attr-defined]
-    return of is not node and isinstance(of, ast.Name) and of.id in bound
+    """`tf.__version__`, `tf.version.VERSION` or `hasattr(tf, ...)`."""
+    of: Optional[ast.AST] = None
+    if isinstance(node, ast.Attribute) and node.attr in _VERSIONS:
+        of = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "getattr") and node.args:
+        of = node.args[0]
+    while isinstance(of, ast.Attribute):
+        of = of.value
+    return isinstance(of, ast.Name) and of.id in bound
 
 
 def _is_expected(caught: Optional[ast.AST]) -> bool:

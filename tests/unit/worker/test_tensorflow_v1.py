@@ -47,6 +47,8 @@ LEFT_ALONE = [
     "import tensorflow_hub as tf\ntf.Session()",
     "import tensorflow as tf\nif tf.__version__.startswith('1.'):\n    s = tf.Session()\nelse:\n    s = tf.keras.models.load_model('m')",
     "import tensorflow as tf\nIS_1 = int(tf.__version__[0]) < 2\ndef init():\n    if IS_1:\n        tf.Session()",
+    "import tensorflow as tf\nif tf.version.VERSION < '2':\n    tf.Session()",
+    "import tensorflow as tf\nif hasattr(tf.train, 'Saver'):\n    tf.train.Saver()",
     "import tensorflow as tf\nif hasattr(tf, 'Session'):\n    tf.Session()",
     "import tensorflow as tf\nSession = tf.Session if tf.VERSION < '2' else tf.compat.v1.Session",
     "import tensorflow as tf\ntry:\n    tf.logging.set_verbosity(0)\nexcept AttributeError:\n    tf.get_logger().setLevel(0)",
