@@ -114,7 +114,7 @@ def _where_it_chooses(tree: ast.AST, bound: Mapping[str, Set[str]]) -> Set[ast.A
     for node in ast.walk(tree):
         if isinstance(node, (ast.If, ast.IfExp)) and tells(node.test):
             found.update(ast.walk(node))
-        elif isinstance(node, ast.Try) and any(_is_expected(handler.type) for handler in node.handlers):
+        elif isinstance(node, ast.Try) and any(_is_expected(handler.type) or _is_tried(node, handler) for handler in node.handlers):
             found.update(inner for part in (*node.body, *node.handlers) for inner in ast.walk(part))
     return found
 
@@ -134,6 +134,12 @@ def _asks_for_version(node: ast.AST, bound: Mapping[str, Set[str]]) -> bool:
 def _is_expected(caught: Optional[ast.AST]) -> bool:
     several = caught.elts if isinstance(caught, ast.Tuple) else [caught]
     return any(isinstance(each, ast.Name) and each.id in _EXPECTED for each in several)
+
+
+def _is_tried(node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """One thing, and it does not matter whether it works."""
+    catches_all = handler.type is None or (isinstance(handler.type, ast.Name) and handler.type.id in ("Exception", "BaseException"))
+    return catches_all and len(node.body) == 1 and all(isinstance(each, ast.Pass) for each in handler.body)
 
 
 def _bind(bound: Dict[str, Set[str]], name: str, to: str, imported: str) -> None:

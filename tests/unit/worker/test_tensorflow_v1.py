@@ -28,6 +28,7 @@ NEEDS_1 = {
     "try:\n    import tensorflow as tf\nexcept ImportError:\n    tf = None\nif tf:\n    tf.Session()": "Session",
     "import tensorflow as tf\nprint(tf.__version__)\nif tf.test.is_gpu_available():\n    tf.Session()": "Session",
     "import tensorflow as tf\ntry:\n    tf.Session()\nexcept Exception:\n    raise": "Session",
+    "import tensorflow as tf\ntry:\n    g = tf.Graph()\n    tf.Session()\nexcept:\n    pass": "Session",
     "import tensorflow as tf\nif tf.__version__ < '1.4':\n    raise ImportError\ntf.Session()": "Session",
 }
 LEFT_ALONE = [
@@ -49,6 +50,8 @@ LEFT_ALONE = [
     "import tensorflow as tf\nIS_1 = int(tf.__version__[0]) < 2\ndef init():\n    if IS_1:\n        tf.Session()",
     "import tensorflow as tf\nif tf.version.VERSION < '2':\n    tf.Session()",
     "import tensorflow as tf\nif hasattr(tf.train, 'Saver'):\n    tf.train.Saver()",
+    "import tensorflow as tf\ntry:\n    tf.enable_eager_execution()\nexcept:\n    pass",
+    "import tensorflow as tf\ntry:\n    tf.logging.set_verbosity(0)\nexcept Exception:\n    pass",
     "import tensorflow as tf\nif hasattr(tf, 'Session'):\n    tf.Session()",
     "import tensorflow as tf\nSession = tf.Session if tf.VERSION < '2' else tf.compat.v1.Session",
     "import tensorflow as tf\ntry:\n    tf.logging.set_verbosity(0)\nexcept AttributeError:\n    tf.get_logger().setLevel(0)",
