@@ -23,6 +23,12 @@ def strangers(locked: Iterable[str], asked: Iterable[str]) -> Iterator[str]:
             yield _HASH.sub("", line)
 
 
+def without(locked: Iterable[str], asked: Iterable[str]) -> Iterator[str]:
+    """Packages of a lock for which no hash was asked."""
+    known = _asked(asked)
+    return (_HASH.sub("", line) for line in locked if _named(line) not in known)
+
+
 def _asked(lines: Iterable[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for line in lines:

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from airflow_batchinfer.environments.hashes import held_to, strangers
+from airflow_batchinfer.environments.hashes import held_to, strangers, without
 from airflow_batchinfer.environments.programs import uv
 from airflow_batchinfer.environments.pythons import Python, find_python
-from airflow_batchinfer.environments.requirements import PRE, without_secrets
+from airflow_batchinfer.environments.requirements import PRE, REQUIRE_HASHES, without_secrets
 from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import UnusableEnvironment
 from airflow_batchinfer.storage import Store
@@ -90,4 +90,6 @@ def compiled(specification: Specification, constraints: tuple[str, ...], python:
         raise UnusableEnvironment(
             f"{told}: no file of {others} has a hash that the requirements name: correct these, or ask what was changed"
         )
+    if REQUIRE_HASHES in specification.options and (others := ", ".join(without(locked, held))):
+        raise UnusableEnvironment(f"{told}: {REQUIRE_HASHES} is said, and there is no --hash for {others}")
     return held_to(locked, held)

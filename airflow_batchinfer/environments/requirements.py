@@ -14,13 +14,14 @@ from airflow_batchinfer.errors import ConfigError
 
 MOST_BYTES = 1 << 20
 PRE = "--pre"  # which uv takes on its command line only
+REQUIRE_HASHES = "--require-hashes"  # which is seen to when the lock is there
 _OPTION = re.compile(r"(?P<name>--[\w-]+|-\w)[\s=]*(?P<value>.*)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _SHORT = {"-r": "--requirement", "-c": "--constraint", "-f": "--find-links", "-i": "--index-url", "-e": "--editable"}
 _INCLUDES = ("--requirement", "--constraint")
-_OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary", PRE)
+_OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary", PRE, REQUIRE_HASHES)
 # What pip takes in such a file and uv does by itself, or says in other ways.
-_OF_PIP = ("--prefer-binary", "--trusted-host", "--use-feature", "--require-hashes")
+_OF_PIP = ("--prefer-binary", "--trusted-host", "--use-feature")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 _USER = re.compile(r"(?P<scheme>[\w+.-]{1,20})://(?P<user>[^/\s]+)@")
@@ -168,7 +169,7 @@ def _option_faults(text: str) -> Iterator[str]:
         yield "is a folder of this machine only: ship such code with source_directory, or as a wheel"
     elif name not in (*_INCLUDES, *_OPTIONS, *_OF_PIP):
         yield f"is no option that is known here; there are {', '.join((*_INCLUDES, *_OPTIONS))}"
-    elif not value and name not in ("--no-index", PRE, *_OF_PIP):
+    elif not value and name not in ("--no-index", PRE, REQUIRE_HASHES, *_OF_PIP):
         yield "needs a value"
 
 

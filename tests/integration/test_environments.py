@@ -308,6 +308,12 @@ def test_a_file_whose_hash_is_not_the_one_that_was_asked_for_is_not_installed(la
     assert not list(made(lab))
 
 
+def test_a_package_without_a_hash_is_refused_where_hashes_are_required(lab: Lab, wheels: Path):
+    said = node_error(lab, offline(wheels, "--require-hashes", "tiny==1.0"))
+    assert "--require-hashes is said, and there is no --hash for tiny==1.0" in said
+    assert not list(made(lab))
+
+
 def test_versions_before_a_release_are_taken_where_the_requirements_say_so(lab: Lab, wheels: Path):
     make_wheel(wheels, "tiny", "2.0b1")
     make_wheel(wheels, "needs_tiny", "1.0", ["tiny"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_batchinfer.environments.hashes import held_to, strangers
+from airflow_batchinfer.environments.hashes import held_to, strangers, without
 
 LOCKED = ("a-b==1.0 --hash=sha256:11 --hash=sha256:22", "c==2 --hash=sha256:33", "/wheels/d.whl --hash=sha256:44", "e @ https://h/e.whl")
 
@@ -31,3 +31,7 @@ def test_a_package_of_which_the_index_has_other_files_is_told():
 
 def test_without_hashes_the_index_is_believed():
     assert held_to(LOCKED, ["a-b", "c>=1"]) == LOCKED
+
+
+def test_packages_that_were_asked_for_without_a_hash_are_told():
+    assert list(without(LOCKED, ["a-b --hash=sha256:11", "c", "/wheels/d.whl --hash=sha256:44"])) == ["c==2", "e @ https://h/e.whl"]
