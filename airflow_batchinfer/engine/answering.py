@@ -2,7 +2,8 @@
 
 In a thread of its own, since a model may take minutes to come. What a name meant when it was first asked for is bound for the
 job, by a record that is created exclusively: all nodes, and whoever resumes the job, go by it. An answer is never an exception:
-what cannot be given is told to the script, which may do without.
+what is not there is told to the script, which may do without, and what failed as something else. That there was nothing binds
+nobody, but is recorded too, since the job came out as it did for lack of it.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ class Answers:
         self._job = job
         self._folder = folder
         self._brought: dict[str, Path] = {}
+        self._nothing: set[str] = set()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batchinfer-answers")
 
     def answer(self, question: Question) -> Future[Answer]:
@@ -44,15 +47,28 @@ class Answers:
 
     def _answer(self, question: Question) -> Answer:
         try:
-            models = self._found(question)
+            models = self._found_or_recorded(question)
             if "models" in question:
                 return {"models": [model.described() for model in models]}
             return {"models": [{**models[0].described(), "path": str(self._bring(models[0]))}]}
-        except BatchInferError as error:
+        except NotFoundError as error:
             return {"refused": str(error)}
+        except BatchInferError as error:
+            return {"failed": str(error)}
         except Exception as error:
             log.warning("the script asked for %s, which failed", dict(question), exc_info=True)
-            return {"refused": f"{dict(question)} cannot be answered: {type(error).__name__}: {error}"}
+            return {"failed": f"{dict(question)} cannot be answered: {type(error).__name__}: {error}"}
+
+    def _found_or_recorded(self, question: Question) -> list[Model]:
+        """The models, or a record that there are none."""
+        try:
+            models = self._found(question)
+        except NotFoundError:
+            self._record_nothing(question)
+            raise
+        if not models:
+            self._record_nothing(question)
+        return models
 
     def _found(self, question: Question) -> list[Model]:
         """The models that it means for this job, by now or since it was first asked."""
@@ -73,17 +89,24 @@ class Answers:
                 bound = json.loads(store.read(place))["models"]
         return [self._registry.resolve(reference) for reference in bound]
 
+    def _record_nothing(self, question: Question) -> None:
+        place = record_of(self._job, question, "nothing-")
+        if place not in self._nothing:
+            with suppress(FileExistsError):
+                self._workspace.store.create(place, json.dumps({"question": question, "models": []}).encode())
+            self._nothing.add(place)
+
     def _bring(self, model: Model) -> Path:
         if model.reference not in self._brought:
             log.info("bringing the model %s, which the script asks for", model.reference)
-            self._brought[model.reference] = self._registry.bring([model], self._folder / str(len(self._brought)))
+            self._brought[model.reference] = self._registry.bring([model], self._folder / str(model.version))
         return self._brought[model.reference]
 
 
-def record_of(job: JobFolder, question: Question) -> str:
-    """Where it is recorded what a question meant."""
+def record_of(job: JobFolder, question: Question, kind: str = "") -> str:
+    """Where it is recorded what a question meant, or that it meant nothing yet."""
     digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:20]
-    return f"{job.asked}/{digest}.json"
+    return f"{job.asked}/{kind}{digest}.json"
 
 
 def meant(registry: ModelRegistry, question: Question) -> list[Model]:
@@ -108,10 +131,13 @@ def has_changed(workspace: Workspace, job: str) -> str | None:
         try:
             now = [model.reference for model in meant(registry, recorded["question"])]
         except NotFoundError as error:
+            if not recorded["models"]:
+                continue
             return str(error)
         if now != recorded["models"]:
             return (
-                f"its script asked for models by name, which gave {', '.join(recorded['models'])} and would give {', '.join(now) or 'none'}"
+                f"its script asked for models by name, which gave {', '.join(recorded['models']) or 'none'} "
+                f"and would give {', '.join(now) or 'none'}"
             )
     return None
 

@@ -294,7 +294,7 @@ class Supervisor:
                 continue
             worker.questions -= 1
             if worker.began is not None and not worker.questions:
-                worker.began += self._clock() - worker.asked_at
+                worker.began += self._clock() - max(worker.asked_at, worker.began)
             worker.send(answer_frame(question.number, question.answer.result()))
             self._watch_for_sending(worker)
 

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-MOST_NAMES = 1000
+from airflow_batchinfer.worker.metrics import MOST_NAMES, joined
+
 Value = int | float | str
 
 
@@ -24,13 +25,7 @@ class Tally(NamedTuple):
 
     def then(self, later: "Tally") -> "Tally":
         """Both, one after the other."""
-        return Tally(
-            self.values + later.values,
-            _of_both(self.total, later.total, lambda one, other: one + other),
-            _of_both(self.least, later.least, min),
-            _of_both(self.greatest, later.greatest, max),
-            later.last,
-        )
+        return Tally(*joined([*self], [*later]))
 
     def told(self) -> dict[str, Value]:
         """As the summary has it."""
@@ -78,13 +73,6 @@ def _tally(stored: Any) -> Tally:  # noqa: ANN401 - JSON
     numbers = (tally.total, tally.least, tally.greatest)
     if type(tally.values) is not int or tally.values < 1 or not isinstance(tally.last, int | float | str):
         raise ValueError(f"{stored!r} is no tally")
-    if any(number is not None and not isinstance(number, int | float) for number in numbers):
+    if numbers != (None, None, None) and not all(isinstance(number, int | float) for number in numbers):
         raise ValueError(f"{stored!r} is no tally")
     return tally
-
-
-def _of_both(one: float | None, other: float | None, join: Any) -> float | None:  # noqa: ANN401 - of two numbers
-    if one is None or other is None:
-        return other if one is None else one
-    found: float = join(one, other)
-    return found

@@ -4,7 +4,7 @@ Its name, prefix and builds of conda itself are nobody's here. Python and what s
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from airflow_batchinfer.environments.python_environment import python_faults
 from airflow_batchinfer.errors import ConfigError
 
 _KNOWN = ("name", "prefix", "channels", "dependencies", "variables", "platforms")
-_NAME = re.compile(r"(?:(?P<channel>[^\s:]+)::)?(?P<name>[\w.-]+)\s*(?P<version>.*)", re.DOTALL)
+_NAME = re.compile(r"(?:(?P<channel>[^\s:]+)::)?(?P<name>\w[\w.-]*)\s*(?P<version>.*)", re.DOTALL)
 _EXACT = re.compile(r"={0,2}\s*(?P<version>\d+(\.\d+){0,2})(\.?\*)?(=.*)?")
 _TOKEN = re.compile(r"/t/[^/\s]+/")
 # Every environment has what installs packages; these alone are no reason to have a conda.
@@ -38,12 +38,11 @@ def read_conda_file(path: Path) -> CondaFile:
         raise ConfigError([f"conda_specification: {path}: {fault}" for fault in faults])
     dependencies = stored.get("dependencies") or []
     packages = [" ".join(each.split()) for each in dependencies if isinstance(each, str)]
-    named = {text: _NAME.fullmatch(text) for text in packages}
-    python = next((found["version"] for found in named.values() if found and found["name"] == "python"), None)
-    needs_no_conda = ("python", *_INSTALLERS)
-    others = tuple(text for text, found in named.items() if found and found["name"] not in needs_no_conda)
+    named = {text: _name(text) for text in packages}
+    python = next(iter(_pythons(dependencies)), None)
+    others = tuple(text for text, name in named.items() if name not in ("python", *_INSTALLERS))
     pip = tuple(line for each in dependencies if isinstance(each, Mapping) for line in each["pip"] or ())
-    return CondaFile(_python(python), others, tuple(stored.get("channels") or ()), pip)
+    return CondaFile(python, others, tuple(stored.get("channels") or ()), pip)
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
@@ -77,6 +76,8 @@ def _faults(stored: Mapping[str, Any]) -> Iterator[str]:
         return
     for each in dependencies:
         yield from _dependency_faults(each)
+    if len(pythons := _pythons(dependencies)) > 1:
+        yield f"dependencies: python is asked for as {' and as '.join(pythons)}: say it once"
 
 
 def _dependency_faults(dependency: object) -> Iterator[str]:
@@ -84,10 +85,23 @@ def _dependency_faults(dependency: object) -> Iterator[str]:
         pip = dependency.get("pip")
         if set(dependency) != {"pip"} or not (pip is None or (isinstance(pip, list) and all(isinstance(line, str) for line in pip))):
             yield f"dependencies: {dependency!r} is neither a package nor 'pip:' with a list of requirements"
-    elif not isinstance(dependency, str) or not (found := _NAME.fullmatch(" ".join(dependency.split()))):
+    elif not isinstance(dependency, str) or not _name(dependency):
         yield f"dependencies: {dependency!r} is no package, such as numpy=1.26"
-    elif found["name"] == "python":
-        yield from (f"dependencies: {dependency!r}: {fault}" for fault in python_faults(_python(found["version"])))
+    else:
+        yield from (f"dependencies: {dependency!r}: {fault}" for said in _pythons([dependency]) for fault in python_faults(said))
+
+
+def _name(dependency: str) -> str:
+    """As conda reads it, in small letters; empty if it is no package."""
+    found = _NAME.fullmatch(" ".join(dependency.split()))
+    return found["name"].lower() if found else ""
+
+
+def _pythons(dependencies: Iterable[object]) -> list[str]:
+    """The different versions of Python that are asked for."""
+    asked = [" ".join(each.split()) for each in dependencies if isinstance(each, str) and _name(each) == "python"]
+    found = [_python(_NAME.fullmatch(each)["version"]) for each in asked]  # type: ignore[index]
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _python(said: str | None) -> str | None:

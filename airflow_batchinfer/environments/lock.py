@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from airflow_batchinfer.environments.hashes import held_to, strangers, without
 from airflow_batchinfer.environments.programs import uv
 from airflow_batchinfer.environments.pythons import Python, find_python
-from airflow_batchinfer.environments.requirements import without_secrets
+from airflow_batchinfer.environments.requirements import PRE, REQUIRE_HASHES, without_secrets
 from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.errors import UnusableEnvironment
 from airflow_batchinfer.storage import Store
@@ -67,13 +68,14 @@ def resolve(specification: Specification) -> Lock:
 
 
 def compiled(specification: Specification, constraints: tuple[str, ...], python: Python, folder: Path) -> tuple[str, ...]:
-    """Uv's resolution for a Python, with hashes."""
+    """Uv's resolution for a Python, with hashes: those that were asked for, else the index's."""
     if not specification.requirements:
         return ()
     asked, bounds, answer = folder / "requirements.txt", folder / "constraints.txt", folder / "lock.txt"
-    asked.write_text("".join(f"{line}\n" for line in (*specification.options, *specification.requirements)))
+    asked.write_text("".join(f"{line}\n" for line in (*specification.sources, *specification.requirements)))
     bounds.write_text("".join(f"{line}\n" for line in constraints))
-    form = ("--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-strip-extras")
+    early = ("--prerelease", "allow") if PRE in specification.options else ()
+    form = (*early, "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-strip-extras")
     files = (str(asked), "--constraints", str(bounds), "--output-file", str(answer))
     told = f"the requirements of the script's environment cannot be resolved for Python {python.minor} ({sys.platform})"
     uv("pip", "compile", *form, "--python", python.path, *files, doing=told)
@@ -82,4 +84,12 @@ def compiled(specification: Specification, constraints: tuple[str, ...], python:
         raise UnusableEnvironment(
             "a package is asked for by an address that holds a secret, which would be stored with the job: write ${NAME} in its place"
         )
-    return tuple(" ".join(line.split()) for line in lines)
+    locked = tuple(" ".join(line.split()) for line in lines)
+    held = (*specification.requirements, *constraints)
+    if others := ", ".join(strangers(locked, held)):
+        raise UnusableEnvironment(
+            f"{told}: no file of {others} has a hash that the requirements name: correct these, or ask what was changed"
+        )
+    if REQUIRE_HASHES in specification.options and (others := ", ".join(without(locked, held))):
+        raise UnusableEnvironment(f"{told}: {REQUIRE_HASHES} is said, and there is no --hash for {others}")
+    return held_to(locked, held)

@@ -90,7 +90,7 @@ def install(specification: Specification, lock: Lock, folder: Path) -> None:
         return
     asked = folder / "batchinfer-lock.txt"
     with explained(asked):
-        asked.write_text("".join(f"{line}\n" for line in (*specification.options, *lock.requirements)))
+        asked.write_text("".join(f"{line}\n" for line in (*specification.sources, *lock.requirements)))
     told = "the packages that this job is bound to cannot be installed (a new job, with --no-reuse or allow_reuse=False, resolves anew)"
     how = ("--quiet", "--no-deps", "--compile-bytecode", "--python", str(_python(folder)))
     uv("pip", "install", *how, "--requirements", str(asked), doing=told)

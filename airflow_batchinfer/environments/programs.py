@@ -37,6 +37,8 @@ _MAY_WORK_LATER = re.compile(
     r"|No space left on device|Disk quota exceeded|ConnectionError|Could not (resolve host|connect)",
     re.IGNORECASE,
 )
+# How conda's private channels are named.
+_TOKEN = re.compile(r"(?P<host>://[^/\s]+/t/)[^/\s]+(?=/)")
 # Ends with the process that started it, by whatever signal that was ended.
 _ENDS_WITH_US = """
 import ctypes, os, sys
@@ -117,7 +119,7 @@ def _run(command: Sequence[str], variables: Mapping[str, str], doing: str) -> st
 
 def failure(doing: str, said: str, code: int) -> BatchInferError:
     """What a program's failure means."""
-    text = without_secrets(said.strip())
+    text = _TOKEN.sub(r"\g<host>****", without_secrets(said.strip()))
     if len(text) > MOST_CHARACTERS:
         text = f"{text[: MOST_CHARACTERS // 2]}\n...\n{text[-MOST_CHARACTERS // 2 :]}"
     if code < 0 or _MAY_WORK_LATER.search(text):

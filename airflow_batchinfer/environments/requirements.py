@@ -13,16 +13,18 @@ from pathlib import Path
 from airflow_batchinfer.errors import ConfigError
 
 MOST_BYTES = 1 << 20
+PRE = "--pre"  # which uv takes on its command line only
+REQUIRE_HASHES = "--require-hashes"  # which is seen to when the lock is there
 _OPTION = re.compile(r"(?P<name>--[\w-]+|-\w)[\s=]*(?P<value>.*)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _SHORT = {"-r": "--requirement", "-c": "--constraint", "-f": "--find-links", "-i": "--index-url", "-e": "--editable"}
 _INCLUDES = ("--requirement", "--constraint")
-_OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary")
+_OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary", PRE, REQUIRE_HASHES)
 # What pip takes in such a file and uv does by itself, or says in other ways.
-_OF_PIP = ("--pre", "--prefer-binary", "--trusted-host", "--use-feature", "--require-hashes")
-_ARCHIVES = (".whl", ".zip", ".tar.gz")
+_OF_PIP = ("--prefer-binary", "--trusted-host", "--use-feature")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _VARIABLE = re.compile(r"\$\{\w+\}")
-_USER = re.compile(r"(?P<scheme>[\w+.-]{1,20})://(?P<user>[^/\s@]+)@")
+_USER = re.compile(r"(?P<scheme>[\w+.-]{1,20})://(?P<user>[^/\s]+)@")
 _QUERY = re.compile(
     r"(?P<name>[?&][^=&#\s]{0,60}(?:sig|token|key|password|secret|credential)[^=&#\s]{0,60}=)(?P<value>[^&#\s]+)", re.IGNORECASE
 )
@@ -153,6 +155,8 @@ def _faults(text: str) -> Iterator[str]:
         yield "names no package"
     elif _is_local(target):
         yield "is a path of this machine only: give its absolute path on all machines, or a folder of wheels with --find-links"
+    elif _is_folder(target):  # of which no lock and no fingerprint has a digest
+        yield "is a folder, whose content may change unseen: ship such code with source_directory, or as a wheel"
 
 
 def _option_faults(text: str) -> Iterator[str]:
@@ -165,7 +169,7 @@ def _option_faults(text: str) -> Iterator[str]:
         yield "is a folder of this machine only: ship such code with source_directory, or as a wheel"
     elif name not in (*_INCLUDES, *_OPTIONS, *_OF_PIP):
         yield f"is no option that is known here; there are {', '.join((*_INCLUDES, *_OPTIONS))}"
-    elif not value and name not in ("--no-index", *_OF_PIP):
+    elif not value and name not in ("--no-index", PRE, REQUIRE_HASHES, *_OF_PIP):
         yield "needs a value"
 
 
@@ -179,3 +183,7 @@ def _is_local(target: str) -> bool:
     if "://" in target or target.startswith("/"):
         return False
     return target.startswith((".", "~")) or "/" in target or target.endswith(_ARCHIVES)
+
+
+def _is_folder(target: str) -> bool:
+    return target.startswith(("/", "file:")) and not re.split(r"[#?]", target)[0].endswith(_ARCHIVES)

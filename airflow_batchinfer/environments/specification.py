@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from airflow_batchinfer.environments.interpreter import installed_at, own_installed
 from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
-from airflow_batchinfer.environments.requirements import Requirements, read_requirements
+from airflow_batchinfer.environments.requirements import PRE, REQUIRE_HASHES, Requirements, read_requirements
 from airflow_batchinfer.errors import ConfigError
 
 
@@ -31,6 +31,11 @@ class Specification:
     def is_made(self) -> bool:
         """Whether the nodes make it."""
         return self.python is not None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The options as uv has them in a file: where packages come from, and in which form."""
+        return tuple(option for option in self.options if option not in (PRE, REQUIRE_HASHES))
 
     def to_json(self) -> str:
         """The same text for the same specification."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import threading
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -41,7 +42,8 @@ class Metrics:
         name = _text(name)
         plain = [_plain(value) for value in values]
         with contextlib.suppress(Exception):  # the script closed its output; that is its own affair
-            print("metric", f"{name}:", *plain, flush=True)
+            sys.stdout.write(" ".join([f"metric {name}:", *map(str, plain)]) + "\n")  # at once: other threads write too
+            sys.stdout.flush()
         with self._lock:
             if self._tallies is None or not plain:
                 return

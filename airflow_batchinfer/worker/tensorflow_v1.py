@@ -1,7 +1,8 @@
 """TensorFlow 1 for scripts that need it, where TensorFlow 2 is installed: their `import tensorflow` gives them `tensorflow.compat.v1`.
 
-Whether a script needs it is told by what it and the siblings that it imports say: one name that only TensorFlow 1 had is enough.
-Nothing of TensorFlow is imported for that; the behaviour of version 1 is switched on when the script imports it. Only the
+Whether a script needs it is told by what it and the siblings that it imports say: one name that only TensorFlow 1 had is enough,
+unless it stands where the script itself tells the versions apart. Nothing of TensorFlow is imported for that; when the script
+imports it, and the TensorFlow that is installed lacks the name indeed, the behaviour of version 1 is switched on. Only the
 script's own modules are given the other face: what is installed beside TensorFlow, Keras for one, must find it as it is.
 """
 
@@ -18,7 +19,10 @@ from .tensorflow_names import ONLY_IN_1
 
 _TENSORFLOW = "tensorflow"
 _V1 = "tensorflow.compat.v1"
-
+# What brings Keras in when it is looked into, which is better done after the behaviour is chosen.
+_OF_KERAS = ("losses.", "metrics.", "initializers.")
+_VERSIONS = ("__version__", "VERSION")
+_EXPECTED = ("ImportError", "ModuleNotFoundError", "AttributeError")
 
 _NO_CONTRIB = (
     "tensorflow.contrib ended with TensorFlow 1, and no TensorFlow 2 has it: "
@@ -51,17 +55,16 @@ class Evidence(NamedTuple):
 
 def arrange(switch: str, script: str, folders: List[str]) -> None:
     """`auto` where there is evidence, `true` always, `false` never."""
-    found = evidence(script, folders) if switch == "auto" else None
+    found = evidence(script, folders) if switch == "auto" else []
     if found or switch == "true":
-        builtins.__import__ = _Importing(  # type: ignore[assignment]  # it gives what the script asked for
-            folders, str(found or "tensorflow_v1=True"), builtins.__import__
-        )
+        builtins.__import__ = _Importing(folders, found, builtins.__import__)  # type: ignore[assignment]  # it gives what the script asked for
 
 
-def evidence(script: str, folders: List[str]) -> Optional[Evidence]:
-    """The first name that only TensorFlow 1 had, in the script or in what it imports of these folders."""
+def evidence(script: str, folders: List[str]) -> List[Evidence]:
+    """The names that only TensorFlow 1 had, in the script and then in what it imports of these folders."""
     seen: Set[str] = set()
     coming = [script]
+    found: List[Evidence] = []
     while coming:
         file = coming.pop(0)
         if file in seen:
@@ -72,29 +75,71 @@ def evidence(script: str, folders: List[str]) -> Optional[Evidence]:
                 tree = ast.parse(source.read(), file)
         except (OSError, SyntaxError, ValueError):
             continue  # if it is needed, importing it will say what is wrong
-        if found := evidence_in(tree, file):
-            return found
+        found += evidence_in(tree, file)
         coming += _siblings(tree, file, folders)
-    return None
+    return found
 
 
-def evidence_in(tree: ast.AST, file: str) -> Optional[Evidence]:
-    """The first in one module."""
+def evidence_in(tree: ast.AST, file: str) -> List[Evidence]:
+    """Those in one module, as they stand there, but for what it only does with the TensorFlow that has them."""
     bound: Dict[str, Set[str]] = {}
-    found = []
+    found: List[Tuple[ast.AST, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 _bind(bound, alias.asname or _TENSORFLOW, alias.name if alias.asname else _TENSORFLOW, alias.name)
-                found.append((node.lineno, _below(alias.name)))
+                found.append((node, _below(alias.name)))
         elif isinstance(node, ast.ImportFrom) and not node.level:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 _bind(bound, alias.asname or alias.name, whole, whole)
-                found.append((node.lineno, _below(whole)))
+                found.append((node, _below(whole)))
     found += _used(tree, bound)
-    telling = sorted((line, first) for line, name in found for first in [_first_in_1(name)] if first)
-    return Evidence(telling[0][1], file, telling[0][0]) if telling else None
+    chosen = _where_it_chooses(tree, bound)
+    telling = {(node.lineno, first) for node, name in found if node not in chosen for first in [_first_in_1(name)] if first}  # type: ignore[attr-defined]
+    return [Evidence(name, file, line) for line, name in sorted(telling)]
+
+
+def _where_it_chooses(tree: ast.AST, bound: Mapping[str, Set[str]]) -> Set[ast.AST]:
+    """What stands below a look at TensorFlow's version or names, or where their absence is expected."""
+    names: Set[str] = set()
+
+    def tells(test: ast.AST) -> bool:
+        return any(_asks_for_version(node, bound) or (isinstance(node, ast.Name) and node.id in names) for node in ast.walk(test))
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and tells(node.value):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    found: Set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.If, ast.IfExp)) and tells(node.test):
+            found.update(ast.walk(node))
+        elif isinstance(node, ast.Try) and any(_is_expected(handler.type) or _is_tried(node, handler) for handler in node.handlers):
+            found.update(inner for part in (*node.body, *node.handlers) for inner in ast.walk(part))
+    return found
+
+
+def _asks_for_version(node: ast.AST, bound: Mapping[str, Set[str]]) -> bool:
+    """`tf.__version__`, `tf.version.VERSION` or `hasattr(tf, ...)`."""
+    of: Optional[ast.AST] = None
+    if isinstance(node, ast.Attribute) and node.attr in _VERSIONS:
+        of = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "getattr") and node.args:
+        of = node.args[0]
+    while isinstance(of, ast.Attribute):
+        of = of.value
+    return isinstance(of, ast.Name) and of.id in bound
+
+
+def _is_expected(caught: Optional[ast.AST]) -> bool:
+    several = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(isinstance(each, ast.Name) and each.id in _EXPECTED for each in several)
+
+
+def _is_tried(node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """One thing, and it does not matter whether it works."""
+    catches_all = handler.type is None or (isinstance(handler.type, ast.Name) and handler.type.id in ("Exception", "BaseException"))
+    return catches_all and len(node.body) == 1 and all(isinstance(each, ast.Pass) for each in handler.body)
 
 
 def _bind(bound: Dict[str, Set[str]], name: str, to: str, imported: str) -> None:
@@ -102,9 +147,9 @@ def _bind(bound: Dict[str, Set[str]], name: str, to: str, imported: str) -> None
         bound.setdefault(name, set()).add(to)
 
 
-def _used(tree: ast.AST, bound: Mapping[str, Set[str]]) -> Iterator[Tuple[int, str]]:
-    """Whatever is looked up in what a name is bound to. One that may also be bound to `compat.v1` takes care of itself."""
-    chosen = {name: _below(next(iter(to))) for name, to in bound.items() if not any(each.startswith(_V1) for each in to)}
+def _used(tree: ast.AST, bound: Mapping[str, Set[str]]) -> Iterator[Tuple[ast.AST, str]]:
+    """Whatever is looked up in what a name is bound to. One that may be bound to this or that takes care of itself."""
+    chosen = {name: _below(next(iter(to))) for name, to in bound.items() if len(to) == 1 and not any(each.startswith(_V1) for each in to)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             parts, at = [node.attr], node.value
@@ -112,7 +157,7 @@ def _used(tree: ast.AST, bound: Mapping[str, Set[str]]) -> Iterator[Tuple[int, s
                 parts.insert(0, at.attr)
                 at = at.value
             if isinstance(at, ast.Name) and at.id in chosen:
-                yield node.lineno, ".".join([*filter(None, [chosen[at.id]]), *parts])
+                yield node, ".".join([*filter(None, [chosen[at.id]]), *parts])
 
 
 def _below(name: str) -> str:
@@ -150,10 +195,12 @@ def _siblings(tree: ast.AST, file: str, folders: Sequence[str]) -> Iterator[str]
 class _Importing:
     """Stands for the `import` statement: for the script's own modules TensorFlow is its face of version 1."""
 
-    def __init__(self, folders: List[str], why: str, original: Any) -> None:
+    def __init__(self, folders: List[str], found: List[Evidence], original: Any) -> None:
+        """Whether or not there is need, if nothing was `found`."""
         self._folders = tuple(os.path.join(folder, "") for folder in folders)
-        self._why = why
+        self._found = sorted(found, key=lambda each: each.name.startswith(_OF_KERAS))
         self._import = original
+        self._is_left = False
         self._v1: Optional[ModuleType] = None
 
     def __call__(
@@ -184,19 +231,21 @@ class _Importing:
         return str((importer or {}).get("__file__") or "").startswith(self._folders)
 
     def _face(self) -> Optional[ModuleType]:
-        """What the script gets, made at the first import; None where TensorFlow 1 itself is installed."""
-        if self._v1 is None:
+        """What the script gets, made at the first import; None where it is better off with what is installed."""
+        if self._v1 is None and not self._is_left:
             self._import(_TENSORFLOW)
             tensorflow = sys.modules[_TENSORFLOW]
             version = str(getattr(tensorflow, "__version__", "2"))
-            if version.startswith(("0.", "1.")):
+            why = next((str(each) for each in self._found if not _has(tensorflow, each.name)), "" if self._found else "tensorflow_v1=True")
+            if version.startswith(("0.", "1.")) or not why:
+                self._is_left = True
                 return None
             self._import(_V1)
             self._v1 = sys.modules[_V1]
             self._v1.disable_v2_behavior()
             if not hasattr(self._v1, "contrib"):
                 self._v1.contrib = _Contrib()  # type: ignore[attr-defined]
-            print(f"TensorFlow {version}: {self._why}, so the script gets tensorflow.compat.v1 as tensorflow", flush=True)
+            print(f"TensorFlow {version}: {why}, so the script gets tensorflow.compat.v1 as tensorflow", flush=True)
         return self._v1
 
 
@@ -205,6 +254,16 @@ class _Contrib:
 
     def __getattr__(self, name: str) -> Any:
         raise ContribNotFound(f"tf.contrib.{name}: {_NO_CONTRIB}")
+
+
+def _has(top: Any, path: str) -> bool:
+    """Whether this TensorFlow has the name after all: those before 2.16 have some that later ones lack."""
+    try:
+        for name in path.split("."):
+            top = getattr(top, name)
+    except Exception:  # what is loaded when it is looked into may fail in many ways
+        return False
+    return True
 
 
 def _attribute(top: Any, path: str) -> Optional[Any]:

@@ -242,6 +242,26 @@ def test_a_resumed_job_goes_on_with_the_version_that_it_began_with_and_a_complet
     assert lab.score("asks_for_model.py", mini_batch_size=1, process_count_per_node=1, run_max_try=1).reused
 
 
+def test_a_registry_that_cannot_be_read_is_not_told_as_a_model_that_is_not_there(lab: Lab):
+    lab.items("a")
+    register(lab, "words", "one")
+    for record in (lab.root / "workspace").glob("models/words/**/*.json"):
+        record.write_text("{")
+    text = """
+from azureml.core import Model
+from azureml.exceptions import ModelNotFoundException, WebserviceException
+def run(mini_batch):
+    try:
+        return [Model.get_model_path("words")]
+    except ModelNotFoundException:
+        return ["not there"]
+    except WebserviceException:
+        return ["failed"]
+"""
+    lab.score(lab.script(text), process_count_per_node=1)
+    assert lab.rows == ["failed"]
+
+
 def test_a_script_may_ask_at_its_end(lab: Lab):
     lab.items("a")
     register(lab, "words", "one")

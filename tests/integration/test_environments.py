@@ -300,3 +300,23 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_setting(lab: Lab):
     said = node_error(lab, PythonEnvironment(), BATCHINFER_CACHE=str(lab.root / "file"))
     assert f"no environment can be kept in {lab.root}/file/environments" in said
     assert "$BATCHINFER_CACHE says where instead" in said
+
+
+def test_a_file_whose_hash_is_not_the_one_that_was_asked_for_is_not_installed(lab: Lab, wheels: Path):
+    said = node_error(lab, offline(wheels, f"tiny==1.0 --hash=sha256:{'0' * 64}"))
+    assert "no file of tiny==1.0 has a hash that the requirements name" in said
+    assert not list(made(lab))
+
+
+def test_a_package_without_a_hash_is_refused_where_hashes_are_required(lab: Lab, wheels: Path):
+    said = node_error(lab, offline(wheels, "--require-hashes", "tiny==1.0"))
+    assert "--require-hashes is said, and there is no --hash for tiny==1.0" in said
+    assert not list(made(lab))
+
+
+def test_versions_before_a_release_are_taken_where_the_requirements_say_so(lab: Lab, wheels: Path):
+    make_wheel(wheels, "tiny", "2.0b1")
+    make_wheel(wheels, "needs_tiny", "1.0", ["tiny"])
+    lab.many(1)
+    lab.run("names.py", f"--requirements=-f {wheels}", "--requirements=--no-index", "--requirements=--pre", "--requirements", "needs_tiny")
+    assert [line.partition(" ")[0] for line in locked(lab)] == ["needs-tiny==1.0", "tiny==2.0b1"]

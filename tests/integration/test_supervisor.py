@@ -30,6 +30,17 @@ def run(mini_batch):
     return [Model.get_model_path("slow")] * len(mini_batch)
 """
 
+ASKS_ASIDE = """
+import threading
+from azureml.core import Model
+def run(mini_batch):
+    if threading.active_count() > 1:
+        threading.Event().wait()
+    threading.Thread(target=Model.get_model_path, args=["slow"], daemon=True).start()
+    return mini_batch
+"""
+KNOWS = {"job": "j", "agent": "a", "files": "f", "logs": "l", "workspace": "w", "models": []}
+
 
 class Watched:
     """A supervisor with one worker, and all that it told."""
@@ -110,9 +121,8 @@ def test_what_the_script_asks_for_may_take_longer_than_a_call(lab: Lab):
     lab.many(1)
     late = 0.0
     answer = Future[Mapping[str, Any]]()
-    knows = {"job": "j", "agent": "a", "files": "f", "logs": "l", "workspace": "w", "models": []}
     script = lab.script(ASKS)
-    with one_worker(lab, script, knows=knows, answer=lambda _: answer, clock=lambda: time.monotonic() + late) as watched:
+    with one_worker(lab, script, knows=KNOWS, answer=lambda _: answer, clock=lambda: time.monotonic() + late) as watched:
         watched.give(line_of(lab), Call(7))
         watched.until(lambda: watched.supervisor.is_asked, "the script asks")
         while late < 2 * RUN_SECONDS:
@@ -123,3 +133,28 @@ def test_what_the_script_asks_for_may_take_longer_than_a_call(lab: Lab):
         watched.until(lambda: len(watched.attempts) == 1, "the call has ended")
     assert isinstance(watched.attempts[0].result, Done)
     assert watched.attempts[0].result.text.decode() == f"{lab.inputs / '00000'}\n"
+
+
+def test_what_was_asked_before_a_call_began_gives_that_call_no_more_time(lab: Lab):
+    lab.many(1)
+    late = 0.0
+    answer = Future[Mapping[str, Any]]()
+
+    def leap(seconds: float) -> None:
+        nonlocal late
+        end = late + seconds
+        while late < end:
+            late += 0.9
+            watched.told += watched.supervisor.poll(0)
+
+    with one_worker(lab, lab.script(ASKS_ASIDE), knows=KNOWS, answer=lambda _: answer, clock=lambda: time.monotonic() + late) as watched:
+        watched.give(line_of(lab), Call(7))
+        watched.until(lambda: len(watched.attempts) == 1 and watched.supervisor.is_asked, "a thread of the script asks")
+        leap(3 * RUN_SECONDS)
+        watched.give(line_of(lab), Call(8))
+        answer.set_result({"models": [{"name": "slow", "version": 1, "path": str(lab.inputs)}]})
+        watched.until(lambda: not watched.supervisor.is_asked, "it is answered")
+        leap(RUN_SECONDS)
+        watched.until(lambda: len(watched.attempts) == 2, "the call has ended")
+    assert isinstance(watched.attempts[1].result, Failed)
+    assert "timed out" in watched.attempts[1].result.reason

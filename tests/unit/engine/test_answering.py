@@ -1,14 +1,16 @@
 """What scripts ask of the registry: the first answer binds the job, and what cannot be given is told."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import fsspec
 import pytest
 
 from airflow_batchinfer.engine.answering import Answer, Answers, has_changed
+from airflow_batchinfer.errors import StorageError
 from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.storage import LocalStore, RemoteStore, Store
 from airflow_batchinfer.workspace import JobFolder, Workspace
@@ -63,6 +65,30 @@ def test_a_model_that_lies_elsewhere_is_brought_to_this_machine_once(tmp_path: P
     assert first == again
     assert Path(first, "m.bin").read_text() == "one"
     assert Path(first).is_relative_to(tmp_path / "node")
+
+
+def test_what_is_left_of_a_model_that_was_not_brought_whole_is_in_no_other_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    desk = Desk(tmp_path, RemoteStore(fsspec.filesystem("memory"), f"/{uuid4().hex}"))
+    for version in ("one", "two"):
+        (tmp_path / version / "a").mkdir(parents=True)
+        for name in ("a.txt" if version == "one" else "c.txt", "b.txt"):
+            (tmp_path / version / "a" / name).write_text(version)
+        desk.registry.register("m", str(tmp_path / version / "a"))
+    writer = LocalStore.writer
+
+    def full(store: LocalStore, path: str) -> AbstractContextManager[IO[bytes]]:
+        if path == "a/b.txt":
+            monkeypatch.setattr(LocalStore, "writer", writer)
+            raise StorageError("the disk is full")
+        return writer(store, path)
+
+    monkeypatch.setattr(LocalStore, "writer", full)
+    with closing(Answers(desk.workspace, JOB, tmp_path / "node")) as answers:
+        asked = [{"model": "m", "version": version, "tags": [], "properties": []} for version in (1, 2, 1)]
+        first, second, again = (answers.answer(question).result(10) for question in asked)
+    assert first == {"failed": "the disk is full"}
+    found = [sorted(path.name for path in Path(told["models"][0]["path"], "a").iterdir()) for told in (second, again)]
+    assert found == [["b.txt", "c.txt"], ["a.txt", "b.txt"]]
 
 
 def test_what_a_name_meant_first_it_means_for_all_nodes_of_the_job(desk: Desk):
@@ -124,7 +150,7 @@ def test_a_version_that_was_bound_and_then_deleted_is_told(desk: Desk):
 
 
 def test_a_question_that_makes_no_sense_is_refused_and_the_node_goes_on(desk: Desk):
-    assert "cannot be answered: KeyError" in desk.ask(nonsense=True)["refused"]
+    assert "cannot be answered: KeyError" in desk.ask(nonsense=True)["failed"]
     assert desk.one("../../secret")["refused"]
 
 
@@ -140,3 +166,13 @@ def test_a_job_has_changed_when_a_name_would_mean_another_version_now(desk: Desk
     assert "m:1 and would give m:2" in str(has_changed(desk.workspace, JOB.job))
     desk.registry.delete("m")
     assert "there is no model 'm'" in str(has_changed(desk.workspace, JOB.job))
+
+
+@pytest.mark.parametrize("asked", [{"model": "m", "version": None}, {"model": "m", "version": 1}, {"models": "m", "latest": False}])
+def test_a_job_whose_script_did_without_a_model_has_changed_when_there_is_one(desk: Desk, asked: dict[str, object]):
+    desk.ask(**asked)
+    desk.ask(**asked)
+    assert has_changed(desk.workspace, JOB.job) is None
+    desk.register("m", "one")
+    assert "none and would give m:1" in str(has_changed(desk.workspace, JOB.job))
+    assert desk.ask(**asked)["models"][0]["version"] == 1

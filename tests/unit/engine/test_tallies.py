@@ -1,9 +1,10 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_batchinfer.engine.tallies import MOST_NAMES, Tally, add, add_stored, as_stored
+from airflow_batchinfer.engine.tallies import MOST_NAMES, Tally, add, add_stored, as_stored, read_tallies
 
 values = st.integers(-9, 9) | st.sampled_from(["a", "b"])
 some = st.lists(values, min_size=1, max_size=4)
@@ -52,3 +53,9 @@ def test_a_script_that_makes_up_names_without_end_does_not_fill_the_memory():
     add(found, {"0": tally([5])})
     assert len(found) == MOST_NAMES
     assert found["0"] == tally([0, 5])
+
+
+@pytest.mark.parametrize("stored", [[1, None, 2, 3, 4], [2, 5, None, None, 3], [1, "5", 5, 5, 5], [0, 1, 1, 1, 1], [1, 1, 1, 1, None]])
+def test_what_could_not_be_joined_is_no_tally(stored: list[object]):
+    with pytest.raises(ValueError, match="is no tally"):
+        read_tallies({"loss": stored})

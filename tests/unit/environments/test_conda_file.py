@@ -50,6 +50,7 @@ def test_other_packages_are_conda_s_with_their_channels(tmp_path: Path):
         ("python=3.11.4=h1_0_cpython", "3.11.4"),
         ("conda-forge::python=3.12", "3.12"),
         ("python>=3.10", ">=3.10"),
+        ("Python=3.11", "3.11"),
     ],
 )
 def test_conda_s_words_for_a_version_of_python(tmp_path: Path, said: str, version: str | None):
@@ -71,8 +72,19 @@ def test_every_fault_is_told_in_one_error(tmp_path: Path):
         "'pip': 'six'",
         "3.8 or later",
         "'python=three'",
+        "say it once",
     ]
-    assert [word in fault for word, fault in zip(words, found, strict=True)] == [True] * 8, found
+    assert [word in fault for word, fault in zip(words, found, strict=True)] == [True] * 9, found
+
+
+@pytest.mark.parametrize("said", ["--file=/x", "-c"])
+def test_an_option_of_conda_s_is_no_package(tmp_path: Path, said: str):
+    assert "is no package" in faults(tmp_path, f"dependencies: [{said!r}]")[0]
+
+
+def test_two_versions_of_python_are_refused_and_one_said_twice_is_taken(tmp_path: Path):
+    assert "python is asked for as 3.11 and as >=3.12: say it once" in faults(tmp_path, "dependencies: [python=3.11, python>=3.12, six]")[0]
+    assert read(tmp_path, "dependencies: [python=3.11, python, python 3.11]").python == "3.11"
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "x", "a: [", "dependencies: {a: 1}", "channels: {a: 1}"])

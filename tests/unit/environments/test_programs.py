@@ -60,6 +60,11 @@ def test_a_failure_holds_no_secret_and_is_not_endless():
     assert error.endswith("the end")
 
 
+def test_a_token_of_conda_s_is_not_told():
+    error = str(failure("it cannot be had", "HTTP 404 for https://conda.example/t/hunter2/shop/linux-64/repodata.json", 1))
+    assert error.endswith("https://conda.example/t/****/shop/linux-64/repodata.json")
+
+
 def test_a_program_that_was_killed_may_work_later():
     assert "ended by signal 9" in str(failure("it cannot be had", "", -9))
 

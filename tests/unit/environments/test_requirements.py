@@ -25,7 +25,7 @@ def test_packages_constraints_and_options_are_told_apart_and_comments_left_out(t
     assert found == Requirements(
         ("six", "numpy==1.26.4", "pillow >= 10", "x @ https://h/x.zip#egg=x"),
         ("protobuf<5", "numpy==1.26.4"),
-        ("--index-url https://pypi.example/simple", f"--find-links {tmp_path}/sub/wheels", "--no-index"),
+        ("--index-url https://pypi.example/simple", f"--find-links {tmp_path}/sub/wheels", "--no-index", "--pre"),
     )
 
 
@@ -70,6 +70,7 @@ SECRETS = [
     "--extra-index-url=https://hunter2@pypi.example/simple",
     "-i https://${USER}:hunter2@pypi.example/simple",
     "-f https://u:hunter2@pypi.example",
+    "--index-url https://user:a@hunter2@pypi.example/simple",
     "x @ git+https://hunter2@github.example/x.git",
     "x @ https://h/x-1.0-py3-none-any.whl?sv=1&sig=hunter2",
     "x @ https://h/x.zip?X-Amz-Signature=hunter2&other=1",
@@ -92,11 +93,13 @@ def test_a_secret_is_refused_and_not_told(line: str):
         "--index-url https://user:${INDEX_PASSWORD}@pypi.example/simple",
         "--index-url https://${INDEX_TOKEN}@pypi.example/simple",
         "x @ git+ssh://git@github.example/x.git@v1",
+        "x @ git+https://github.example/x.git@v1",
         "x @ https://h/x.zip?sig=${SIGNATURE}",
         "x @ https://h/x.zip#sha256=0123",
         "numpy==1.26.4 --hash=sha256:0123",
         "x @ file:///wheels/x-1.0-py3-none-any.whl",
         "/wheels/x-1.0-py3-none-any.whl",
+        "x @ file:///wheels/x-1.0.tar.gz#sha256=0123",
         "numpy[extra]>=1,!=1.5 ; python_version < '3.12'",
         "--only-binary=:all:",
     ],
@@ -117,6 +120,13 @@ def test_a_path_that_only_this_machine_has_is_refused(line: str):
 @pytest.mark.parametrize("line", ["-e .", "-e git+https://h/x.git", "--editable=./x"])
 def test_what_is_installed_in_place_is_refused_with_what_to_do_instead(line: str):
     (fault,) = line_faults(line)
+    assert "source_directory" in fault
+
+
+@pytest.mark.parametrize("line", ["/src/x", "x @ file:///src/x", "x @ file:///src/x/#egg=x.whl", "file:///src/x ; python_version > '3'"])
+def test_a_folder_whose_content_nothing_binds_is_refused(line: str):
+    (fault,) = line_faults(line)
+    assert "is a folder" in fault
     assert "source_directory" in fault
 
 

@@ -1,4 +1,6 @@
+import io
 import math
+import sys
 
 import numpy
 import pytest
@@ -61,3 +63,16 @@ def test_what_is_logged_outside_of_a_call_is_shown_and_belongs_to_none(capsys):
     metrics.begin()
     assert metrics.end() == {}
     assert capsys.readouterr().out.splitlines() == ["metric before: 1", "metric within: 2", "metric after: 3"]
+
+
+def test_a_line_is_written_at_once_so_that_those_of_several_threads_do_not_mix(monkeypatch: pytest.MonkeyPatch):
+    written: list[str] = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Output())
+    logged(("loss", [1, 2.5, "three"]), ("none", []))
+    assert written == ["metric loss: 1 2.5 three\n", "metric none:\n"]

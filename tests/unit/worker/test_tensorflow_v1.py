@@ -26,6 +26,10 @@ NEEDS_1 = {
     "from tensorflow.contrib import slim": "contrib",
     "import tensorflow.contrib.slim as slim": "contrib",
     "try:\n    import tensorflow as tf\nexcept ImportError:\n    tf = None\nif tf:\n    tf.Session()": "Session",
+    "import tensorflow as tf\nprint(tf.__version__)\nif tf.test.is_gpu_available():\n    tf.Session()": "Session",
+    "import tensorflow as tf\ntry:\n    tf.Session()\nexcept Exception:\n    raise": "Session",
+    "import tensorflow as tf\ntry:\n    g = tf.Graph()\n    tf.Session()\nexcept:\n    pass": "Session",
+    "import tensorflow as tf\nif tf.__version__ < '1.4':\n    raise ImportError\ntf.Session()": "Session",
 }
 LEFT_ALONE = [
     "",
@@ -42,6 +46,17 @@ LEFT_ALONE = [
     "import tensorflow as tf\nname = 'tf.Session'  # tf.Session()",
     "from .tensorflow import Session",
     "import tensorflow_hub as tf\ntf.Session()",
+    "import tensorflow as tf\nif tf.__version__.startswith('1.'):\n    s = tf.Session()\nelse:\n    s = tf.keras.models.load_model('m')",
+    "import tensorflow as tf\nIS_1 = int(tf.__version__[0]) < 2\ndef init():\n    if IS_1:\n        tf.Session()",
+    "import tensorflow as tf\nif tf.version.VERSION < '2':\n    tf.Session()",
+    "import tensorflow as tf\nif hasattr(tf.train, 'Saver'):\n    tf.train.Saver()",
+    "import tensorflow as tf\ntry:\n    tf.enable_eager_execution()\nexcept:\n    pass",
+    "import tensorflow as tf\ntry:\n    tf.logging.set_verbosity(0)\nexcept Exception:\n    pass",
+    "import tensorflow as tf\nif hasattr(tf, 'Session'):\n    tf.Session()",
+    "import tensorflow as tf\nSession = tf.Session if tf.VERSION < '2' else tf.compat.v1.Session",
+    "import tensorflow as tf\ntry:\n    tf.logging.set_verbosity(0)\nexcept AttributeError:\n    tf.get_logger().setLevel(0)",
+    "try:\n    from tensorflow import gfile\nexcept (ImportError, KeyError):\n    from tensorflow.io import gfile\ngfile.GFile('x')",
+    "try:\n    from tensorflow.keras import layers\nexcept ImportError:\n    from tensorflow import layers\nlayers.Dense(1)",
 ]
 
 
@@ -49,17 +64,17 @@ LEFT_ALONE = [
 def test_a_name_that_only_tensorflow_1_had_is_found(text: str):
     found = evidence_in(ast.parse(text), "score.py")
     assert found
-    assert found.name == NEEDS_1[text]
+    assert found[0].name == NEEDS_1[text]
 
 
 @pytest.mark.parametrize("text", LEFT_ALONE)
 def test_a_script_of_tensorflow_2_or_one_that_helps_itself_is_left_alone(text: str):
-    assert evidence_in(ast.parse(text), "score.py") is None
+    assert evidence_in(ast.parse(text), "score.py") == []
 
 
 def test_the_first_one_is_told_with_its_line():
     text = "import tensorflow as tf\n\n\ndef init():\n    tf.reset_default_graph()\n    tf.Session()\n"
-    assert str(evidence_in(ast.parse(text), "/node/source/score.py")) == "score.py:5 uses tf.reset_default_graph"
+    assert str(evidence_in(ast.parse(text), "/node/source/score.py")[0]) == "score.py:5 uses tf.reset_default_graph"
 
 
 OLD = "import tensorflow as tf\nsession = tf.Session()\n"
@@ -86,7 +101,7 @@ def test_a_sibling_that_is_imported_counts(tmp_path: Path, imports: str, sibling
     script.write_text(imports)
     found = evidence(str(script), [str(tmp_path)])
     assert found
-    assert found.file == str(tmp_path / sibling)
+    assert found[0].file == str(tmp_path / sibling)
 
 
 def test_a_relative_import_is_followed(tmp_path: Path):
@@ -101,4 +116,4 @@ def test_a_sibling_that_nobody_imports_does_not_count_and_a_broken_one_is_not_ou
     (tmp_path / "old.py").write_text(OLD)
     (tmp_path / "broken.py").write_text("def")
     (tmp_path / "score.py").write_text("import broken, score, json, nowhere")
-    assert evidence(str(tmp_path / "score.py"), [str(tmp_path)]) is None
+    assert evidence(str(tmp_path / "score.py"), [str(tmp_path)]) == []

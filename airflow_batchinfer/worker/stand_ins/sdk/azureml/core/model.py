@@ -122,6 +122,8 @@ def _asked(question: Dict[str, Any]) -> List[Dict[str, Any]]:
     answer = worker("surroundings").here().ask(question)
     if "refused" in answer:
         raise ModelNotFoundException(answer["refused"])
+    if "failed" in answer:  # it may be there all the same
+        raise WebserviceException(answer["failed"])
     _answered[known] = answer["models"]
     return _answered[known]
 
