@@ -89,3 +89,11 @@ class StorageError(TransientError):
 
 class WorkersUnavailable(TransientError):
     """No worker process could be brought to work."""
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """A question to end an error with, where a name that is not known is nearly one that is."""
+    from difflib import get_close_matches  # only for an error
+
+    near = get_close_matches(str(name), list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""

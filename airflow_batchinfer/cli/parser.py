@@ -22,13 +22,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     _add_models(commands)
     _add_datasets(commands)
     _add_jobs(commands)
-    options = parser.parse_args(ours)
+    options, unknown = parser.parse_known_args(ours)
+    if unknown:
+        options.asked.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.arguments = script
     return options
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says how to get help, not the whole usage."""
+    """Says how to get help, not the whole usage. `asked` is the command that an error is of."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**options)
+        self.set_defaults(asked=self)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")

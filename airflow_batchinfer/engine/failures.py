@@ -61,8 +61,8 @@ def budget_spent(store: Store, job: Job, view: int, why: str) -> ErrorBudgetSpen
         lines.append(cost + others)
     lines.append(
         "What to do: mend the script or the items, or allow more failures with error_threshold; then run it again. "
-        "What succeeded is kept unless the script or the inputs change, and a mini-batch of which rows came has: "
-        "items that failed in it are tried again only by a new job, with --no-reuse or allow_reuse=False. "
+        "What succeeded is kept as long as the script and the inputs stay as they are. Items that failed in a mini-batch which gave some "
+        "rows are tried again only by a new job: --no-reuse, or allow_reuse=False. "
         f"Every failure: batchinfer jobs failures {job.name} --workspace {store.url}"
     )
     return ErrorBudgetSpent("\n".join(lines), of_the_script)

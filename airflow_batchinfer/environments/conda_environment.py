@@ -25,8 +25,8 @@ def resolve_with_conda(specification: Specification) -> Lock:
     """What conda chooses now, and what fits on top of it. The environment that it takes is thrown away."""
     if conda_program() is None:
         raise UnusableEnvironment(
-            f"the conda specification asks for packages that are not Python's: {', '.join(specification.conda_packages)}. They need one of "
-            f"{', '.join(CONDAS)} on the PATH of every machine; without them, name packages from PyPI under pip: instead"
+            f"the conda specification asks conda, and not pip, for {', '.join(specification.conda_packages)}. That needs one of "
+            f"{', '.join(CONDAS)} on the PATH of every machine; without them, write below pip: what PyPI has too, as name==version"
         )
     with tempfile.TemporaryDirectory(prefix="batchinfer-lock-") as name:
         folder = Path(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_batchinfer.environments.python_environment import PythonEnvironment
-from airflow_batchinfer.errors import ConfigError, NotFoundError
+from airflow_batchinfer.errors import ConfigError, NotFoundError, meant
 from airflow_batchinfer.planning.compute_target import ComputeTarget
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def read(path: Path, known: Collection[str], instead: Mapping[str, Any]) -> dict
         if _is_ours(environment):
             found["environment"] = PythonEnvironment.from_plain(environment)
     if unknown := [name for name in stored if name not in known and name not in _OF_AZURE]:
-        raise ConfigError([f"{path}: {name!r} under {KEY}: is no argument of ParallelRunConfig" for name in unknown])
+        raise ConfigError([f"{path}: {name!r} under {KEY} is no argument of ParallelRunConfig{meant(name, known)}" for name in unknown])
     if missing := [name for name in _REQUIRED if name not in found]:
         raise ConfigError([f"{path}: there is no {name} under {KEY}:" for name in missing])
     said = {name: argument for name, argument in _OF_AZURE.items() if stored.get(name) is not None and argument not in found}
     if said:
-        told = f"{path}: {', '.join(said)} is Azure ML's and is left out; say "
+        told = f"{path}: left out, since it is Azure ML's: {', '.join(said)}; say "
         warnings.warn(told + " and ".join(_INSTEAD[argument] for argument in dict.fromkeys(said.values())), stacklevel=3)
     return found
 

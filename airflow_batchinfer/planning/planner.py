@@ -16,7 +16,7 @@ from uuid import uuid4
 from airflow_batchinfer.datasets import Dataset, FileDataset, TabularDataset, list_items
 from airflow_batchinfer.datasets.listing import is_glob
 from airflow_batchinfer.environments.specification import Specification
-from airflow_batchinfer.errors import ConfigError, Faults
+from airflow_batchinfer.errors import ConfigError, Faults, NotFoundError
 from airflow_batchinfer.planning.choice import Continue, Create, Existing, Reuse, choose
 from airflow_batchinfer.planning.config import ParallelRunConfig, Rules
 from airflow_batchinfer.planning.overlap import overlap_faults
@@ -145,9 +145,12 @@ def listing_digest(name: str, url: str) -> str:
     """Of the files of a side input and their versions."""
     digest = hashlib.sha256()
     items = 0
-    for item in list_items(FileDataset.from_files(url)):
-        digest.update(repr(tuple(item)).encode("utf-8", "surrogateescape"))
-        items += 1
+    try:
+        for item in list_items(FileDataset.from_files(url)):
+            digest.update(repr(tuple(item)).encode("utf-8", "surrogateescape"))
+            items += 1
+    except NotFoundError as error:
+        raise NotFoundError(f"the side input {name}={url!r} does not exist") from error
     if not items:
         raise ConfigError(f"the side input {name}={url!r} holds no files")
     return digest.hexdigest()

@@ -29,6 +29,8 @@ def serve_names(switch: str, script_folders: List[str]) -> None:
     if forced or not _sdk_is_installed([*script_folders, *sys.path]):
         sys.path.append(SDK)
         sys.meta_path.append(_Unserved())
+    else:
+        sys.meta_path.insert(0, _Warning())
     sys.path.append(BESIDE)
     if forced:
         sys.meta_path.insert(0, _Forced([*script_folders, SDK, BESIDE]))
@@ -55,6 +57,20 @@ class _Forced(MetaPathFinder):
         fixed = ModuleSpec(name, None, is_package=True)  # the folders as they are: looked up anew, what is installed would join them
         fixed.submodule_search_locations = list(found.submodule_search_locations or [])
         return fixed
+
+
+class _Warning(MetaPathFinder):
+    """Finds nothing; says once what a script gets that imports the SDK which is installed: most who list it do not need it."""
+
+    def find_spec(self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None) -> None:
+        del path, target
+        if name == "azureml.core":
+            sys.meta_path.remove(self)
+            print(
+                "the script imports azureml.core, which is installed in its environment: that is Azure's own, and finds no model and no "
+                "run here. Take azureml-core and azureml-defaults out of the environment, or say azureml_compat=True.",
+                file=sys.stderr,
+            )
 
 
 class _Unserved(MetaPathFinder, Loader):

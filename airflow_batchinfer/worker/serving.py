@@ -103,7 +103,7 @@ def _load(job: Dict[str, Any]) -> Script:
     except ModuleNotFoundError as error:
         where = described(error, job["source"])["key"].rpartition(" ")[2]
         told = f"{where} imports {error.name}, which its Python ({sys.executable}) does not have"
-        raise Unusable(f"{told}: install it there, or put it beside the script") from error
+        raise Unusable(f"{told}: name its package in the requirements of the script's environment, or put it beside the script") from error
 
 
 class _Given(NamedTuple):

@@ -162,6 +162,7 @@ def test_the_real_sdk_goes_first_unless_the_config_says_otherwise(lab: Lab, swit
     ended = lab.run(lab.script(SAYS_WHOSE), "--azureml-compat", switch, "--processes", 1, environment={"PYTHONPATH": path})
     assert ended.code == 0, ended.stderr
     assert lab.rows == [row]
+    assert ("Take azureml-core and azureml-defaults out of the environment" in ended.stderr) == (switch == "auto" and installed)
 
 
 def test_another_part_of_the_sdk_that_is_installed_without_its_core_is_joined(lab: Lab):

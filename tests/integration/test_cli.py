@@ -346,7 +346,7 @@ def test_a_script_that_needs_what_is_not_installed_is_told_once_and_jobs_show_sa
     lab.many(3)
     ended = lab.run(lab.script("import not_there_at_all\n\ndef run(items):\n    return items\n"), "--processes", 2)
     assert ended.code == 1
-    told = f"script.py:1 imports not_there_at_all, which its Python ({sys.executable}) does not have: install it there"
+    told = f"script.py:1 imports not_there_at_all, which its Python ({sys.executable}) does not have: name its package in the requirements"
     assert told in ended.stderr
     (job,) = lab.jobs
     assert told in lab.batchinfer("jobs", "show", job.name, "--workspace", lab.workspace_url).stdout

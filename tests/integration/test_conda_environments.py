@@ -63,7 +63,7 @@ def test_packages_of_conda_s_without_a_conda_are_an_error_that_names_them_and_th
     write(environment_file, "gdal=3.8", "proj")
     ended = lab.run(lab.script(TELLS), "--conda-specification", environment_file, environment={"PATH": "/usr/bin:/bin"})
     assert ended.code == 1
-    assert "asks for packages that are not Python's: gdal=3.8, proj. They need one of micromamba, mamba, conda on the PATH" in ended.stderr
+    assert "asks conda, and not pip, for gdal=3.8, proj. That needs one of micromamba, mamba, conda on the PATH" in ended.stderr
 
 
 def test_with_a_conda_its_packages_come_from_it_and_pip_s_on_top_of_them_as_they_are_locked(lab: Lab, environment_file: Path):

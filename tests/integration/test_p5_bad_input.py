@@ -154,7 +154,7 @@ def test_awkward_file_names_are_told_when_they_fail(lab: Lab):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--unknown",), "unrecognized arguments: --unknown"),
+        (("--unknown",), "batchinfer run: unrecognized arguments: --unknown\nTry 'batchinfer run --help'"),
         (("--mini-batch", 3), "unrecognized arguments: --mini-batch 3"),
         (("--error-threshold", "many"), "error_threshold='many': give a whole number, -1 (no limit) or more"),
         (("--mini-batch-size", "0"), "mini_batch_size='0'"),
@@ -164,7 +164,7 @@ def test_awkward_file_names_are_told_when_they_fail(lab: Lab):
         (("--timeout", "0"), "run_invocation_timeout='0': give a number of seconds above 0"),
         (("--env", "NAME"), "--env 'NAME': give NAME=VALUE"),
         (("--model", "mnist:3"), "registered are: none"),
-        (("--side-input", "labels=nowhere"), "'nowhere' does not exist"),
+        (("--side-input", "labels=nowhere"), "the side input labels='nowhere' does not exist"),
         (("--source-directory", "nowhere"), "source_directory='nowhere': there is no folder"),
         (("--input", "nowhere"), "the input 'nowhere' does not exist"),
         (("--input", "*.png"), "the input '*.png' matches no files"),

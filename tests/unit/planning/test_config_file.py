@@ -48,7 +48,7 @@ parallel_run_config:
   environment_variables:
     EXAMPLE_ENV_VAR: EXAMPLE_VALUE
 """
-LEFT_OUT = "compute_target_name, environment is Azure ML's and is left out"
+LEFT_OUT = "left out, since it is Azure ML's: compute_target_name, environment"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -156,7 +156,7 @@ def test_a_file_that_azure_wrote_is_read_with_one_warning_that_names_what_is_lef
 def test_whoever_says_in_which_python_the_script_runs_is_not_warned_of_azure_s_environment(tmp_path: Path):
     environment = PythonEnvironment.from_conda_specification("myenv.yml")
     with pytest.warns(
-        UserWarning, match=r"compute_target_name is Azure ML's and is left out; say where the nodes run with compute_target="
+        UserWarning, match=r"left out, since it is Azure ML's: compute_target_name; say where the nodes run with compute_target="
     ) as warned:
         config = ParallelRunConfig.from_yaml(written(tmp_path, AZURE), environment=environment)
     assert config.environment == environment
@@ -179,7 +179,7 @@ def test_an_environment_with_unknown_words_is_refused_with_what_there_is(tmp_pat
 
 
 def test_whoever_says_where_the_nodes_run_is_not_warned_of_the_cluster(tmp_path: Path):
-    with pytest.warns(UserWarning, match="environment is Azure ML's") as warned:
+    with pytest.warns(UserWarning, match="left out, since it is Azure ML's: environment;") as warned:
         config = ParallelRunConfig.from_yaml(written(tmp_path, AZURE), compute_target=ComputeTarget(queue="gpu"))
     assert "compute_target_name" not in str(warned[0].message)
     assert config.compute_target == ComputeTarget(queue="gpu")
@@ -231,8 +231,8 @@ def test_nulls_mean_what_is_left_out(tmp_path: Path):
 def test_unknown_names_are_refused_all_at_once(tmp_path: Path):
     path = stored(tmp_path, node_cuont=2, **{"1": 2})
     assert faults_of(path) == (
-        f"{path}: '1' under parallel_run_config: is no argument of ParallelRunConfig",
-        f"{path}: 'node_cuont' under parallel_run_config: is no argument of ParallelRunConfig",
+        f"{path}: '1' under parallel_run_config is no argument of ParallelRunConfig",
+        f"{path}: 'node_cuont' under parallel_run_config is no argument of ParallelRunConfig; did you mean node_count?",
     )
     assert len(faults_of(written(tmp_path, "parallel_run_config: {1: 2, x: 3, null: 4, entry_script: a, error_threshold: 1}"))) == 3
 
@@ -263,7 +263,7 @@ def test_a_compute_target_with_unknown_words_is_refused_with_the_file_s_name(tmp
 
 
 def test_a_compute_target_that_is_a_name_is_a_cluster_of_azure_s_and_left_out(tmp_path: Path):
-    with pytest.warns(UserWarning, match="compute_target_name is Azure ML's and is left out"):
+    with pytest.warns(UserWarning, match="left out, since it is Azure ML's: compute_target_name"):
         assert ParallelRunConfig.from_yaml(stored(tmp_path, compute_target="gpu-cluster")).compute_target is None
 
 
