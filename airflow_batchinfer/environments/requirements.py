@@ -16,6 +16,7 @@ MOST_BYTES = 1 << 20
 PRE = "--pre"  # which uv takes on its command line only
 REQUIRE_HASHES = "--require-hashes"  # which is seen to when the lock is there
 _OPTION = re.compile(r"(?P<name>--[\w-]+|-\w)[\s=]*(?P<value>.*)")
+_ONE_EQUALS = re.compile(r"[\w.\]]\s*=(?!=)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _SHORT = {"-r": "--requirement", "-c": "--constraint", "-f": "--find-links", "-i": "--index-url", "-e": "--editable"}
 _INCLUDES = ("--requirement", "--constraint")
@@ -157,6 +158,18 @@ def _faults(text: str) -> Iterator[str]:
         yield "is a path of this machine only: give its absolute path on all machines, or a folder of wheels with --find-links"
     elif _is_folder(target):  # of which no lock and no fingerprint has a digest
         yield "is a folder, whose content may change unseen: ship such code with source_directory, or as a wheel"
+    elif "://" not in target and "$" not in text and not target.startswith("/"):
+        yield from _name_faults(text.partition(" --")[0])
+
+
+def _name_faults(requirement: str) -> Iterator[str]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(requirement)
+    except InvalidRequirement as error:
+        remedy = "; one version is asked for with ==" if _ONE_EQUALS.search(requirement) else ""
+        yield f"cannot be read: {str(error).splitlines()[0]}{remedy}"
 
 
 def _option_faults(text: str) -> Iterator[str]:

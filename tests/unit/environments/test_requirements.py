@@ -147,3 +147,12 @@ def test_what_a_program_says_is_told_without_secrets():
 def test_a_line_that_asks_for_nothing_is_refused(line: str):
     (fault,) = line_faults(line)
     assert "names no package" in fault
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"), [("pandas=2.2.3", True), ("a[b] = 1", True), ("pandas ==", False), ("a b", False), ("a>=1,<", False)]
+)
+def test_a_line_that_is_no_requirement_is_refused_before_a_node_finds_out(line: str, remedy: bool):
+    (fault,) = line_faults(line)
+    assert "cannot be read: " in fault
+    assert ("one version is asked for with ==" in fault) == remedy
