@@ -103,11 +103,9 @@ class Caller:
         if run is None:
             return self.run_batch([asked])[0]
         try:
-            arguments = self._arguments(asked)
+            return _reply_of(run(**self._arguments(asked)))
         except BadInput as error:
             return _refused(error)
-        try:
-            return _reply_of(run(**arguments))
         except BaseException as error:
             return _raised(error)
 
@@ -207,7 +205,7 @@ def _object(asked: Asked) -> Dict[str, Any]:
         raise BadInput("Expects Content-Type to be application/json", UNSUPPORTED)
     try:
         body = json.loads(asked.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise BadInput("the body is not a JSON object")
@@ -227,7 +225,10 @@ def _raw_as(parameters: List[inspect.Parameter]) -> Callable[[Asked], Dict[str, 
 
 def _text(asked: Asked) -> str:
     if "query" in asked.header:
-        return json.dumps(_of_query(asked))
+        try:
+            return json.dumps(_of_query(asked))
+        except RecursionError:
+            raise BadInput("the query is nested too deep") from None
     try:
         return asked.body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -240,7 +241,7 @@ def _of_query(asked: Asked) -> Dict[str, Any]:
     for name, text in parse_qsl(asked.body.decode("latin-1"), keep_blank_values=True):
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         found.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

@@ -41,6 +41,28 @@ def test_a_query_becomes_json_with_values_as_json_where_they_are_that():
     assert json.loads(reply.body) == {"a": 1, "b": [1, 2], "c": "a", "d": None, "e": ["x", 2], "f": ""}
 
 
+def test_json_that_is_nested_too_deep_is_text_in_a_query_and_400_in_a_body():
+    deep = b"[" * 50_000
+    assert json.loads(ask(caller(run=json.loads), b"a=" + deep, query=True).body) == {"a": deep.decode()}
+    assert caller(run_batch=list).run_batch([Asked({"query": True}, b"a=" + deep)])[0].status == 200
+    reply = ask(caller(run=add), deep, type="application/json")
+    assert (reply.status, reply.raised) == (400, False)
+
+
+@pytest.mark.parametrize("depth", range(900, 1000, 3))
+def test_no_depth_of_a_query_ends_a_replica(depth: int):
+    nested = b"a=" + b"[" * depth + b"]" * depth
+    [reply] = caller(run_batch=list).run_batch([Asked({"query": True}, nested)])
+    assert reply.status in (200, 400)
+    assert not reply.raised
+
+
+def test_a_request_that_cannot_be_made_an_argument_is_an_answer():
+    reply = caller(run=lambda raw_data, request_headers: 1).run(Asked({"ask": 1}, b"without headers"))
+    assert reply.raised
+    assert "KeyError" in reply.traceback
+
+
 def test_what_run_raises_is_for_the_log_and_not_for_the_caller():
     def run(raw_data):
         raise RuntimeError("the password is x")
