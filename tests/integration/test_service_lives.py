@@ -262,13 +262,15 @@ def test_a_script_may_ask_for_the_request_itself_and_return_a_response(lab: Lab)
     assert answer.headers["x-ms-run-function-failed"] == "False"
 
 
-def test_a_replica_whose_keeper_is_killed_is_replaced(lab: Lab):
+def test_a_replica_whose_keeper_is_killed_or_does_not_answer_is_replaced(lab: Lab):
     server = Server(lab, "answers.py").wait_until_ready()
-    [keeper] = server.program.keepers()
-    [worker] = children(keeper)
-    os.kill(keeper, signal.SIGKILL)
-    wait_until(lambda: not is_alive(worker), "the replica is gone")
-    wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        [keeper] = wait_until(server.program.keepers, "a keeper lives")
+        [worker] = wait_until(lambda keeper=keeper: children(keeper), "a replica lives")
+        os.kill(keeper, number)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda worker=worker: not is_alive(worker), "the replica is gone")
+        wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
 
 
 def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
