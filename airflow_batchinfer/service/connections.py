@@ -34,6 +34,11 @@ class Connection(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self.transport.close()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of the head; what comes behind a body is not taken for one, since no proxy has looked at it."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head, self._head_began, self._head_bytes = False, False, 0
