@@ -11,6 +11,10 @@ MOST_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
 
 
+class UpgradeRefused(Exception):
+    """Another protocol was asked for. The parser would skip the body, and read what follows as the next request."""
+
+
 class Connection(HttpToolsProtocol):
     """See above."""
 
@@ -40,7 +44,9 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole; what is raised here is told as 400, and ends the connection."""
+        if self.parser.should_upgrade():
+            raise UpgradeRefused
         self._in_head, self._head_began, self._head_bytes = False, False, 0
         self._expect_nothing()
         super().on_headers_complete()

@@ -204,8 +204,9 @@ def test_413_comes_before_the_body_is_read(server: Server, length: bytes):
         HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
         HEAD + b"a: " + b"b" * (300 << 10),
         authorized(b"transfer-encoding: chunked\r\n") + b"zz\r\n",
+        authorized(b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 1\r\n") + b"1",
     ],
-    ids=["tls", "no version", "zeros", "no length", "two lengths", "endless header", "bad chunk"],
+    ids=["tls", "no version", "zeros", "no length", "two lengths", "endless header", "bad chunk", "upgrade"],
 )
 def test_what_is_no_request_ends_its_own_connection_and_nothing_else(server: Server, sent: bytes):
     came = server.raw(sent)

@@ -110,6 +110,22 @@ def test_a_header_behind_the_body_is_not_taken_for_one_of_the_head():
     played(play)
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+def test_who_asks_for_another_protocol_is_refused_and_no_body_is_taken_for_a_request(protocol: bytes):
+    async def play() -> None:
+        connection, wire = connected()
+        connection.data_received(
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: %b\r\ncontent-length: 29\r\n\r\n" % protocol
+        )
+        assert wire.written.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" in wire.written
+        assert wire.is_closing()
+        assert connection.cycle is None
+        connection.connection_lost(None)
+
+    played(play)
+
+
 def test_a_body_that_goes_on_after_the_answer_ends_the_connection():
     async def play() -> None:
         connection, wire = connected()
