@@ -25,7 +25,8 @@ def init():
 @rawhttp
 def run(request):
     told = f"{request.method} {request.url} {request.headers.get('X-Tenant')} {request.headers.get('Authorization')}"
-    return AMLResponse(told.encode() + b" " + request.data, 201, {"Content-Type": "image/png", "Connection": "x"})
+    status = int(request.headers.get("X-Status", 201))
+    return AMLResponse(told.encode() + b" " + request.data, status, {"Content-Type": "image/png", "Connection": "x"})
 """
 
 
@@ -260,6 +261,10 @@ def test_a_script_may_ask_for_the_request_itself_and_return_a_response(lab: Lab)
     assert (answer.status, answer.body) == (201, b"POST /score?a=1 blue None \xff\xfe")
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["x-ms-run-function-failed"] == "False"
+    for status in (204, 304):
+        bare = f"GET /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEYS[0]}\r\nx-status: {status}\r\n".encode()
+        came = server.raw(bare + b"\r\n" + bare + b"connection: close\r\n\r\n")
+        assert [head.split(b" ")[:2] for head in came.split(b"\r\n\r\n")] == [[b"HTTP/1.1", b"%d" % status]] * 2 + [[b""]]
 
 
 def test_a_replica_whose_keeper_is_killed_or_does_not_answer_is_replaced(lab: Lab):
