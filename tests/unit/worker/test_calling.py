@@ -95,6 +95,23 @@ def test_run_may_take_the_headers_in_either_place():
         assert json.loads(ask(one, headers=headers).body) == {"X-Tenant": "a"}
 
 
+def echo(raw_data):
+    return raw_data
+
+
+def as_decorators_make_it(*args: object, **kwargs: object):
+    return echo(*args, **kwargs)
+
+
+def without_a_name(data, /):
+    return data
+
+
+@pytest.mark.parametrize("run", [as_decorators_make_it, without_a_name, "{}".format], ids=["any", "by place", "built in"])
+def test_run_gets_the_body_whatever_its_argument_is_called(run):
+    assert ask(caller(run=run), b"text").body == b'"text"'
+
+
 def with_schema(function):
     function.inference_schema = {"input": {"a": None, "b": None}, "output": None}
     return function
