@@ -127,13 +127,21 @@ class Caller:
     def _results(self, texts: List[str]) -> List[Reply]:
         run_batch: Any = self.script.function("run_batch")
         try:
-            results = list(run_batch(texts))
+            results = _in_order(run_batch(texts))
             if len(results) != len(texts):
                 raise ValueError(f"run_batch was given {len(texts)} requests and returned {len(results)} results; give one for each")
         except BaseException as error:
             failed = _raised(error)
             return [failed, *(failed._replace(traceback="") for _ in texts[1:])]
         return [_replied(result) for result in results]
+
+
+def _in_order(found: Any) -> List[Any]:
+    """Results as a list, unless what is listed would be something else, and of the right length only by chance."""
+    kind = type(found).__name__
+    if isinstance(found, (str, bytes, dict, set, frozenset)) or kind == "DataFrame":
+        raise TypeError(f"run_batch returned a {kind}; give a list with one result for each request, in their order")
+    return list(found)
 
 
 def _replied(result: Any) -> Reply:

@@ -3,6 +3,7 @@
 import json
 from types import ModuleType, SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from airflow_batchinfer.worker.calling import Asked, Caller, Reply, caller_of
@@ -161,7 +162,17 @@ def test_a_batch_gives_one_answer_for_each_and_one_bad_body_costs_itself():
 
 
 @pytest.mark.parametrize(
-    "run_batch", [lambda texts: texts[:-1], lambda texts: 1 / 0, lambda texts: None], ids=["too few", "raises", "none"]
+    "run_batch",
+    [
+        lambda texts: texts[:-1],
+        lambda texts: 1 / 0,
+        lambda texts: None,
+        dict.fromkeys,
+        set,
+        lambda texts: "ab",
+        lambda texts: pd.DataFrame({text: [1] for text in texts}),
+    ],
+    ids=["too few", "raises", "none", "dict", "set", "text", "table"],
 )
 def test_a_batch_that_fails_fails_for_all_and_is_told_once(run_batch):
     replies = caller(run_batch=run_batch).run_batch([Asked({"ask": 1}, b"a"), Asked({"ask": 2}, b"b")])
