@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_batchinfer.cli import environment
 from airflow_batchinfer.cli.display import open_display
-from airflow_batchinfer.cli.run import named_values
+from airflow_batchinfer.cli.values import named_values
 from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
 from airflow_batchinfer.environments.interpreter import Interpreter
