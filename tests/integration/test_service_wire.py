@@ -1,4 +1,4 @@
-"""Each row of the wire, in both profiles, on a real server. The servers are shared, so nothing here may end one."""
+"""Each row of the wire on a real server; what a profile changes, under the other one too. They are shared: nothing here may end one."""
 
 import json
 import time
@@ -11,21 +11,25 @@ from tests.integration.lab import open_lab
 from tests.integration.leftovers import wait_until
 from tests.integration.serving import KEYS, Answer, Callers, Server, begun
 
-PROFILES = ("aks", "inference-server")
 SCORING_SECONDS = 1.5
 WAIT_SECONDS = 0.4
 MESSAGE = "An unexpected error occurred in scoring script. Check the logs for more info."
 
 
-@pytest.fixture(scope="module", params=PROFILES)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with open_lab(tmp_path_factory.mktemp(request.param)) as lab:
+def serving(folder: Path, profile: str) -> Iterator[Server]:
+    with open_lab(folder) as lab:
         limits = ["--scoring-timeout", int(1000 * SCORING_SECONDS), "--max-wait", int(1000 * WAIT_SECONDS)]
-        yield Server(lab, "answers.py", "--replicas", 2, "--status-profile", request.param, *limits).wait_until_ready()
+        yield Server(lab, "answers.py", "--replicas", 2, "--status-profile", profile, *limits).wait_until_ready()
 
 
-def by_profile(server: Server, aks: int, inference_server: int) -> int:
-    return aks if "aks" in str(server.lab.root) else inference_server
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serving(tmp_path_factory.mktemp("aks"), "aks")
+
+
+@pytest.fixture(scope="module")
+def inference_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serving(tmp_path_factory.mktemp("inference-server"), "inference-server")
 
 
 def told(server: Server, what: str) -> None:
@@ -75,7 +79,7 @@ def test_a_body_of_any_content_type_reaches_run(server: Server):
 @pytest.mark.parametrize("what", ["raise", "object"])
 def test_what_run_raises_is_told_to_the_log_and_not_to_the_caller(server: Server, what: str):
     answer = server.do(what, x_request_id=f"bad-{what}")
-    assert answer.status == by_profile(server, 502, 500)
+    assert answer.status == 502
     assert answer.value == {"message": MESSAGE}
     assert answer.headers["x-ms-run-function-failed"] == "True"
     told(server, f"request bad-{what}: {answer.status}")
@@ -86,7 +90,7 @@ def test_what_run_raises_is_told_to_the_log_and_not_to_the_caller(server: Server
 def test_a_request_that_kills_its_replica_is_tried_once_more_and_then_failed(server: Server, what: str):
     retried, restarted = (server.metric(f"batchinfer_{name}_total") for name in ("requests_retried", "replicas_restarted"))
     answer = server.do(what)
-    assert answer.status == by_profile(server, 502, 500)
+    assert answer.status == 502
     assert answer.headers["x-ms-run-function-failed"] == "True"
     assert server.metric("batchinfer_requests_retried_total") == retried + 1
     wait_until(lambda: server.metric("batchinfer_replicas_restarted_total") == restarted + 2, "both replicas are replaced")
@@ -104,14 +108,16 @@ def test_a_request_whose_replica_dies_of_something_else_is_answered(server: Serv
 def test_a_run_that_hangs_is_ended_at_its_deadline_and_its_replica_replaced(server: Server):
     began = time.monotonic()
     answer = server.do("hang")
-    assert answer.status == by_profile(server, 504, 500)
+    assert answer.status == 504
     assert answer.headers["x-ms-run-function-failed"] == "True"
     assert SCORING_SECONDS <= time.monotonic() - began < SCORING_SECONDS + 1.5
     told(server, f"run() took longer than {SCORING_SECONDS:g} s")
     wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "its replica is replaced")
 
 
-def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(server: Server):
+@pytest.mark.parametrize("profile", ["server", "inference_server"])
+def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(profile: str, request: pytest.FixtureRequest):
+    server: Server = request.getfixturevalue(profile)
     gate = server.lab.state / "overload"
     with Callers() as callers:
         held = [callers.call(server.do, "wait", str(gate)) for _ in range(2)]
@@ -125,6 +131,21 @@ def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(server
     assert int(answer.headers["retry-after"]) >= 1
     for path in server.lab.state.glob("overload*"):
         path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("raise", "ZeroDivisionError: division by zero"),
+        ("exit", "exited with code 7"),
+        ("hang", f"run() took longer than {SCORING_SECONDS:g} s"),
+    ],
+)
+def test_under_the_other_profile_whatever_the_script_does_wrong_is_500(inference_server: Server, what: str, why: str):
+    answer = inference_server.do(what, x_request_id=f"bad-{what}")
+    assert (answer.status, answer.headers["x-ms-run-function-failed"]) == (500, "True")
+    told(inference_server, f"request bad-{what}: 500")
+    told(inference_server, why)
 
 
 def test_a_body_that_is_not_utf_8_is_400(server: Server):
@@ -235,19 +256,17 @@ def test_what_a_replica_prints_never_blocks_it(server: Server):
 
 
 def test_no_key_and_no_body_is_in_the_log(server: Server):
-    server.ask(body={"do": "raise", "with": "the body is secret"})
     server.ask(body={"x": "the body is secret"}, key="wrong-key-0123456789")
-    told(server, "ZeroDivisionError")
+    server.ask(body={"do": "raise", "with": "the body is secret"}, x_request_id="holds-a-secret")
+    told(server, "request holds-a-secret: 502")
     for secret in (*KEYS, "the body is secret", "wrong-key-0123456789"):
         assert secret not in server.log
 
 
 def test_requests_are_counted_by_status(server: Server):
-
     counted = server.metric('batchinfer_requests_total{status="431"}')
     server.ask(body=1, x_request_id="x" * 101)
     assert server.metric('batchinfer_requests_total{status="431"}') == counted + 1
-
     assert server.metric("batchinfer_run_seconds_count") > 0
 
 
