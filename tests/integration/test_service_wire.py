@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def inference_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
 
 def told(server: Server, what: str) -> None:
     wait_until(lambda: what in server.log, f"the log tells {what}")
+
+
+@contextmanager
+def both_busy(server: Server) -> Iterator[None]:
+    """Both replicas answer when the block ends; so they are known to be well, and each is replaced at once when it dies."""
+    gate = server.lab.state / f"gate-of-both-{time.monotonic_ns()}"
+    with Callers() as callers:
+        held = [callers.call(server.do, "wait", str(gate)) for _ in range(2)]
+        wait_until(lambda: begun(gate) == 2, "both replicas are busy")
+        yield
+        gate.touch()
+        assert [one.result().status for one in held] == [200, 200]
+
+
+def wait_for_both(server: Server) -> None:
+    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+    with both_busy(server):
+        pass
 
 
 def test_the_root_says_that_it_is_healthy(server: Server):
@@ -95,14 +114,14 @@ def test_a_request_that_kills_its_replica_is_tried_once_more_and_then_failed(ser
     assert server.metric("batchinfer_requests_retried_total") == retried + 1
     wait_until(lambda: server.metric("batchinfer_replicas_restarted_total") == restarted + 2, "both replicas are replaced")
     told(server, {"exit": "exited with code 7", "segfault": "killed by SIGSEGV", "junk": "it wrote what is no answer"}[what])
-    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+    wait_for_both(server)
 
 
 def test_a_request_whose_replica_dies_of_something_else_is_answered(server: Server):
     gate = server.lab.state / "dies"
     gate.unlink(missing_ok=True)
     assert server.do("die once", str(gate)).value == "survived"
-    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+    wait_for_both(server)
 
 
 def test_a_run_that_hangs_is_ended_at_its_deadline_and_its_replica_replaced(server: Server):
@@ -118,19 +137,12 @@ def test_a_run_that_hangs_is_ended_at_its_deadline_and_its_replica_replaced(serv
 @pytest.mark.parametrize("profile", ["server", "inference_server"])
 def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(profile: str, request: pytest.FixtureRequest):
     server: Server = request.getfixturevalue(profile)
-    gate = server.lab.state / "overload"
-    with Callers() as callers:
-        held = [callers.call(server.do, "wait", str(gate)) for _ in range(2)]
-        wait_until(lambda: begun(gate) == 2, "both replicas are busy")
+    with both_busy(server):
         began = time.monotonic()
         answer = server.ask(body=1)
         assert WAIT_SECONDS <= time.monotonic() - began < WAIT_SECONDS + 0.9
-        gate.touch()
-        assert [one.result().status for one in held] == [200, 200]
     assert (answer.status, answer.headers["x-ms-run-function-failed"]) == (503, "False")
     assert int(answer.headers["retry-after"]) >= 1
-    for path in server.lab.state.glob("overload*"):
-        path.unlink()
 
 
 @pytest.mark.parametrize(
