@@ -245,6 +245,7 @@ def test_what_is_no_request_ends_its_own_connection_and_nothing_else(server: Ser
     came = server.raw(sent)
     assert came == b"" or came.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 "))
     assert server.ask(body=1).status == 200
+    assert "Invalid HTTP request" not in server.log  # who has no key writes nothing there
 
 
 @pytest.mark.parametrize("path", [b"/", b"/health/live", b"/nothing"])
