@@ -81,11 +81,6 @@ class Replica(asyncio.Protocol):
             os.close(reading)
 
     @property
-    def pid(self) -> int:
-        """Of the keeper."""
-        return self._child.pid
-
-    @property
     def ready_seconds(self) -> float:
         """How long it has been ready."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
