@@ -204,7 +204,12 @@ def test_tls_is_an_option(lab: Lab):
         "subjectAltName=IP:127.0.0.1",
     ]
     subprocess.run([*make, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    server = Server(lab, "answers.py", "--tls-cert", files[0], "--tls-key", files[1]).wait_until_ready()
+    key_file = lab.root / "my keys"
+    key_file.write_text(KEYS[0])
+    server = Server(lab, "answers.py", "--tls-cert", files[0], "--tls-key", files[1], "--key-file", key_file).wait_until_ready()
+    [line] = [line for line in server.log.splitlines() if line.startswith("  curl")]
+    called = subprocess.run(["bash", "-c", line.replace("  curl", "curl --silent", 1)], capture_output=True, text=True, check=True)
+    assert called.stdout == '{"data": [1, 2, 3]}'
     context = ssl.create_default_context(cafile=files[0])
     with server.connect() as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as secret:
         secret.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
