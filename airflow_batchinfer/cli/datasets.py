@@ -5,8 +5,8 @@ import json
 import time
 
 from airflow_batchinfer.cli.inputs import dataset_of
-from airflow_batchinfer.cli.run import named_values
 from airflow_batchinfer.cli.tables import print_table
+from airflow_batchinfer.cli.values import named_values
 from airflow_batchinfer.datasets import Dataset, FileDataset, list_items
 from airflow_batchinfer.registry import DatasetRegistry
 from airflow_batchinfer.workspace import Workspace

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from airflow_batchinfer.cli.run import named_values
 from airflow_batchinfer.cli.tables import print_table
+from airflow_batchinfer.cli.values import named_values
 from airflow_batchinfer.errors import Faults
 from airflow_batchinfer.registry import ModelRegistry
 from airflow_batchinfer.workspace import Workspace

@@ -1,27 +1,24 @@
 """`batchinfer run`: one node, in this process, and a result that a person can follow."""
 
 import argparse
-import re
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
 from airflow_batchinfer.cli import environment
 from airflow_batchinfer.cli.display import open_display
 from airflow_batchinfer.cli.inputs import inputs_of
+from airflow_batchinfer.cli.values import named_values
 from airflow_batchinfer.datasets import Dataset
 from airflow_batchinfer.engine.node import NodeOptions
 from airflow_batchinfer.engine.scoring import begin, score
 from airflow_batchinfer.environments.specification import Specification
-from airflow_batchinfer.errors import ConfigError, Faults
+from airflow_batchinfer.errors import Faults
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.pin import Pin
 from airflow_batchinfer.planning.planner import Request
 from airflow_batchinfer.planning.thresholds import counted
 from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.workspace import Workspace
-
-_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -84,20 +81,6 @@ def _request(
         allow_reuse=not options.no_reuse,
         allow_empty=options.allow_empty,
     )
-
-
-def named_values(option: str, given: list[str]) -> Mapping[str, str]:
-    """NAME=VALUE, several times."""
-    pairs = [text.partition("=") for text in given]
-    faults = [
-        f"{option} {name!r}: give NAME=VALUE, the name of letters, digits, '_', '.' and '-'"
-        for name, equals, _ in pairs
-        if not (equals and _NAME.fullmatch(name))
-    ]
-    faults += [f"{option} {name!r} is given twice" for name, times in Counter(name for name, _, _ in pairs).items() if times > 1]
-    if faults:
-        raise ConfigError(faults)
-    return {name: value for name, _, value in pairs}
 
 
 def _what_happens(pin: Pin) -> str:

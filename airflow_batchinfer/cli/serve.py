@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from typing import Any
 
 from airflow_batchinfer.cli import environment
 from airflow_batchinfer.cli.display import open_display
-from airflow_batchinfer.cli.run import named_values
+from airflow_batchinfer.cli.values import named_values
 from airflow_batchinfer.engine.scratch import scratch_folder
 from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
 from airflow_batchinfer.environments.interpreter import Interpreter
@@ -187,7 +188,7 @@ def _gpus(config: ServiceConfig, stack: ExitStack) -> tuple[str, ...]:
 
 
 def _how_to_call(url: str, key_file: str | None, address: Address) -> str:
-    key = f' -H "Authorization: Bearer $(head -n1 {key_file})"' if key_file else ""
+    key = f' -H "Authorization: Bearer $(head -n1 {shlex.quote(key_file)})"' if key_file else ""
     insecure = " --insecure" if address.tls else ""
     lines = [f"serving on {url}/score; call it:", f"  curl{insecure}{key} {url}/score -d '{{\"data\": [1, 2, 3]}}'"]
     if address.is_open and not address.tls and key_file:

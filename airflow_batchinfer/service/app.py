@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -29,6 +28,8 @@ JSON = (b"content-type", b"application/json")
 NOT_FAILED = (b"x-ms-run-function-failed", b"False")
 HAS_FAILED = (b"x-ms-run-function-failed", b"True")
 _CLOSE = (b"connection", b"close")
+# A body behind one of these would be taken for the next answer of the connection.
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _METHODS = b"GET, POST, OPTIONS"
 # These are the server's own to say.
 _NOT_OF_A_SCRIPT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
@@ -204,7 +205,7 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    message: dict[str, Any] = {"type": "http.response.start", "status": int(status)}
-    message["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
-    await send(message)
-    await send({"type": "http.response.body", "body": body})
+    has_body = status not in _WITHOUT_BODY
+    lengths = [(b"content-length", b"%d" % len(body))] if has_body else []
+    await send({"type": "http.response.start", "status": int(status), "headers": [*headers, *lengths]})
+    await send({"type": "http.response.body", "body": body if has_body else b""})

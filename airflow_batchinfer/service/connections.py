@@ -11,6 +11,10 @@ MOST_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
 
 
+class UpgradeRefused(Exception):
+    """Another protocol was asked for. The parser would skip the body, and read what follows as the next request."""
+
+
 class Connection(HttpToolsProtocol):
     """See above."""
 
@@ -34,8 +38,15 @@ class Connection(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self.transport.close()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of the head; what comes behind a body is not taken for one, since no proxy has looked at it."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole; what is raised here is told as 400, and ends the connection."""
+        if self.parser.should_upgrade():
+            raise UpgradeRefused
         self._in_head, self._head_began, self._head_bytes = False, False, 0
         self._expect_nothing()
         super().on_headers_complete()

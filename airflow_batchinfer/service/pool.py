@@ -37,6 +37,7 @@ class Pool:
         self._replicas: dict[int, Replica] = {}
         self._leaving: set[Replica] = set()
         self._restarts: dict[int, Restarts] = {}
+        self._pausing: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._closing = False
@@ -101,7 +102,7 @@ class Pool:
             return
         self.restarted += 1
         self.tell(f"replica {replica.place} ended: {how}; another is started{f' in {pause:g} s' if pause else ''}")
-        self._later(pause, lambda: self._start(replica.place))
+        self._start_after(pause, replica.place)
 
     def resize(self, wanted: int) -> None:
         """Have so many replicas from now on."""
@@ -112,7 +113,16 @@ class Pool:
         for place in [place for place in self._replicas if place >= wanted]:
             self._retire(self._replicas.pop(place))
         for place in range(wanted):
+            if place not in self._pausing:
+                self._start(place)
+
+    def _start_after(self, pause: float, place: int) -> None:
+        def due() -> None:
+            self._pausing.discard(place)
             self._start(place)
+
+        self._pausing.add(place)
+        self._later(pause, due)
 
     def _start(self, place: int) -> None:
         if place not in self._replicas and place < self.wanted and not self._closing:
@@ -130,7 +140,7 @@ class Pool:
         told = f"replica {place} cannot be started: {error}"
         if self.started.done():
             self.tell(told)
-            self._later(self._restarts.setdefault(place, Restarts()).pause_seconds(0, 0), lambda: self._start(place))
+            self._start_after(self._restarts.setdefault(place, Restarts()).pause_seconds(0, 0), place)
         else:
             self.started.set_exception(ScriptError(told))
 

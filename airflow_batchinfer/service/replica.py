@@ -22,6 +22,7 @@ from airflow_batchinfer.worker.framing import Unpacker
 
 READ_BYTES = 1 << 16
 END_SECONDS = 5.0
+KEEPER_SECONDS = 1.7
 
 
 class Owner(Protocol):
@@ -80,11 +81,6 @@ class Replica(asyncio.Protocol):
             os.close(reading)
 
     @property
-    def pid(self) -> int:
-        """Of the keeper."""
-        return self._child.pid
-
-    @property
     def ready_seconds(self) -> float:
         """How long it has been ready."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
@@ -110,7 +106,7 @@ class Replica(asyncio.Protocol):
     def kill(self, because: str) -> None:
         """Have its keeper kill it, and take no more answers of it."""
         self.stopped_because = self.stopped_because or because
-        self._child.kill()
+        self._have_killed()
         self._close()
 
     def ask_to_end(self) -> None:
@@ -144,8 +140,17 @@ class Replica(asyncio.Protocol):
         """It has closed its end, or is dead; what lives on without a socket is of no use."""
         del error
         if not self._closed:
-            self._child.kill()
+            self._have_killed()
             self._close()
+
+    def _have_killed(self) -> None:
+        self._child.kill()
+        self._loop.call_later(KEEPER_SECONDS, self._kill_keeper)
+
+    def _kill_keeper(self) -> None:
+        """The replica dies with it, and what it started lives on: better than a place where nothing can be started again."""
+        if not self.is_gone.is_set():
+            self._child.kill_keeper()
 
     def _close(self) -> None:
         if self._closed:

@@ -124,6 +124,7 @@ class _Running:
                 lifespan="off",
                 ws="none",
                 log_config=None,
+                log_level="error",  # whoever sends garbage shall not write our log, nor make us wait for who reads it
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,

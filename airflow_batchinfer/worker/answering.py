@@ -117,6 +117,8 @@ class _Frames:
 
     def __init__(self, requests: int) -> None:
         self._requests = requests
+        self._more = select.poll()  # select() ends at descriptor 1023, and a router with many callers has higher ones
+        self._more.register(requests, select.POLLIN)
         self._unpacker = Unpacker()
         self._come: List[Frame] = []
         self._ended = False
@@ -133,7 +135,7 @@ class _Frames:
         """Wait for one, then take what else has come; nothing at the end."""
         while not self._come and not self._ended:
             self._read()
-        while len(self._come) < most and not self._ended and select.select([self._requests], [], [], 0)[0]:
+        while len(self._come) < most and not self._ended and self._more.poll(0):
             self._read()
         taken: List[Asked] = []
         while self._come and len(taken) < most:

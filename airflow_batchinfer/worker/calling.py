@@ -24,6 +24,8 @@ from .script import Script, Unusable
 
 HEADERS = "request_headers"
 OK, BAD_REQUEST, UNSUPPORTED, MOST_STATUS = 200, 400, 415, 599
+Arguments = Tuple[List[Any], Dict[str, Any]]
+_RAW_DATA = inspect.Parameter("raw_data", inspect.Parameter.POSITIONAL_ONLY)
 _HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+\Z")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 
@@ -65,12 +67,12 @@ def caller_of(script: Script, name: str) -> Caller:
     if isinstance(schema, dict):
         signature = inspect.signature(function)
         return Caller(script, _by_name(signature), schema=schema, headers=HEADERS in signature.parameters)
-    parameters = [parameter.name for parameter in _parameters(function)]
-    headers = HEADERS in parameters
-    body = next((parameter for parameter in parameters if parameter != HEADERS), None)
-    if run is not None and body is None:
+    parameters = _parameters(function)
+    headers = any(parameter.name == HEADERS for parameter in parameters)
+    body = next((parameter for parameter in parameters if parameter.name != HEADERS), _RAW_DATA if run is None else None)
+    if body is None:
         raise Unusable(f"{name}: run() takes no argument; give it one for the request's body: run(raw_data)")
-    return Caller(script, _text_as(body or "", wants_headers=headers), batches=run_batch is not None, headers=headers)
+    return Caller(script, _text_as(body, wants_headers=headers), batches=run_batch is not None, headers=headers)
 
 
 class Caller:
@@ -79,7 +81,7 @@ class Caller:
     def __init__(
         self,
         script: Script,
-        arguments: Callable[[Asked], Dict[str, Any]],
+        arguments: Callable[[Asked], Arguments],
         *,
         batches: bool = False,
         raw: bool = False,
@@ -103,11 +105,10 @@ class Caller:
         if run is None:
             return self.run_batch([asked])[0]
         try:
-            arguments = self._arguments(asked)
+            positional, named = self._arguments(asked)
+            return _reply_of(run(*positional, **named))
         except BadInput as error:
             return _refused(error)
-        try:
-            return _reply_of(run(**arguments))
         except BaseException as error:
             return _raised(error)
 
@@ -126,13 +127,21 @@ class Caller:
     def _results(self, texts: List[str]) -> List[Reply]:
         run_batch: Any = self.script.function("run_batch")
         try:
-            results = list(run_batch(texts))
+            results = _in_order(run_batch(texts))
             if len(results) != len(texts):
                 raise ValueError(f"run_batch was given {len(texts)} requests and returned {len(results)} results; give one for each")
         except BaseException as error:
             failed = _raised(error)
             return [failed, *(failed._replace(traceback="") for _ in texts[1:])]
         return [_replied(result) for result in results]
+
+
+def _in_order(found: Any) -> List[Any]:
+    """Results as a list, unless what is listed would be something else, and of the right length only by chance."""
+    kind = type(found).__name__
+    if isinstance(found, (str, bytes, dict, set, frozenset)) or kind == "DataFrame":
+        raise TypeError(f"run_batch returned a {kind}; give a list with one result for each request, in their order")
+    return list(found)
 
 
 def _replied(result: Any) -> Reply:
@@ -171,18 +180,25 @@ def _raised(error: BaseException) -> Reply:
     return Reply(OK, b"", raised=True, traceback=described(error, "")["traceback"])
 
 
-def _text_as(name: str, *, wants_headers: bool) -> Callable[[Asked], Dict[str, Any]]:
-    def arguments(asked: Asked) -> Dict[str, Any]:
-        given: Dict[str, Any] = {name: _text(asked)}
+def _text_as(parameter: inspect.Parameter, *, wants_headers: bool) -> Callable[[Asked], Arguments]:
+    def arguments(asked: Asked) -> Arguments:
+        positional, named = _as_argument(parameter, _text(asked))
         if wants_headers:
-            given[HEADERS] = dict(asked.header["headers"])
-        return given
+            named[HEADERS] = dict(asked.header["headers"])
+        return positional, named
 
     return arguments
 
 
-def _by_name(signature: inspect.Signature) -> Callable[[Asked], Dict[str, Any]]:
-    def arguments(asked: Asked) -> Dict[str, Any]:
+def _as_argument(parameter: inspect.Parameter, value: Any) -> Arguments:
+    """By name, since the headers may come first, unless it has none: of `run(*args)`, as decorators make it, or `run(data, /)`."""
+    if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+        return [value], {}
+    return [], {parameter.name: value}
+
+
+def _by_name(signature: inspect.Signature) -> Callable[[Asked], Arguments]:
+    def arguments(asked: Asked) -> Arguments:
         body = _object(asked)
         given = {}
         for parameter in signature.parameters.values():
@@ -195,7 +211,7 @@ def _by_name(signature: inspect.Signature) -> Callable[[Asked], Dict[str, Any]]:
             if value is parameter.empty:
                 raise BadInput(f"A value is not provided for the {parameter.name!r} parameter.")
             given[parameter.name] = value
-        return given
+        return [], given
 
     return arguments
 
@@ -207,27 +223,30 @@ def _object(asked: Asked) -> Dict[str, Any]:
         raise BadInput("Expects Content-Type to be application/json", UNSUPPORTED)
     try:
         body = json.loads(asked.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise BadInput("the body is not a JSON object")
     return body
 
 
-def _raw_as(parameters: List[inspect.Parameter]) -> Callable[[Asked], Dict[str, Any]]:
+def _raw_as(parameters: List[inspect.Parameter]) -> Callable[[Asked], Arguments]:
     module = importlib.import_module("azureml.contrib.services.aml_request")
 
-    def arguments(asked: Asked) -> Dict[str, Any]:
+    def arguments(asked: Asked) -> Arguments:
         header, body = asked
         request = module.AMLRequest(header["method"], header["url"], dict(header["headers"]), b"" if "query" in header else body)
-        return {parameters[0].name: request}
+        return _as_argument(parameters[0], request)
 
     return arguments
 
 
 def _text(asked: Asked) -> str:
     if "query" in asked.header:
-        return json.dumps(_of_query(asked))
+        try:
+            return json.dumps(_of_query(asked))
+        except RecursionError:
+            raise BadInput("the query is nested too deep") from None
     try:
         return asked.body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -240,7 +259,7 @@ def _of_query(asked: Asked) -> Dict[str, Any]:
     for name, text in parse_qsl(asked.body.decode("latin-1"), keep_blank_values=True):
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         found.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
@@ -250,7 +269,7 @@ def _parameters(function: Callable[..., Any]) -> List[inspect.Parameter]:
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return [inspect.Parameter("raw_data", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        return [_RAW_DATA]
 
 
 def _interface(schema: Optional[Dict[str, Any]]) -> Dict[str, Any]:

@@ -55,7 +55,7 @@ def _keep(worker: int) -> None:
             _kill(worker)
         status = _reap(worker)
     _kill_all_children(worker)
-    _end_as(status)
+    end_as(status)
 
 
 def _reap(worker: int) -> int | None:
@@ -117,14 +117,14 @@ def _let_go_of_the_output() -> None:
         os.dup2(nowhere, descriptor)
 
 
-def _end_as(status: int) -> None:
-    """End with the worker's own exit code or signal, so that the node reads the truth from us."""
+def end_as(status: int) -> None:
+    """End with the worker's own exit code or signal, so that the node reads the truth from us, also if it asks us to kill meanwhile."""
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, signal.NSIG))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
         os.kill(os.getpid(), number)
     os._exit(os.WEXITSTATUS(status))
 

@@ -25,7 +25,8 @@ def init():
 @rawhttp
 def run(request):
     told = f"{request.method} {request.url} {request.headers.get('X-Tenant')} {request.headers.get('Authorization')}"
-    return AMLResponse(told.encode() + b" " + request.data, 201, {"Content-Type": "image/png", "Connection": "x"})
+    status = int(request.headers.get("X-Status", 201))
+    return AMLResponse(told.encode() + b" " + request.data, status, {"Content-Type": "image/png", "Connection": "x"})
 """
 
 
@@ -56,7 +57,7 @@ def init():
 
 
 def run(raw_data):
-    return [found, sys.prefix]
+    return [sorted(os.listdir(os.environ["AZUREML_MODEL_DIR"])), found, sys.prefix]
 """
 
 
@@ -91,15 +92,14 @@ def test_readiness_counts_replicas_that_live_and_have_been_through_init(lab: Lab
     assert server.ask(body=1).status == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_service_that_is_told_to_end_answers_who_was_let_in_and_refuses_others(lab: Lab, number: int):
+def test_a_service_that_is_told_to_end_answers_who_was_let_in_and_refuses_others(lab: Lab):
     server = Server(lab, "answers.py", "--replicas", 2, "--max-wait", 20_000).wait_until_ready()
     gate = lab.state / "gate"
     with Callers() as callers:
         asked = [callers.call(server.do, "wait", str(gate)) for _ in range(3)]
         wait_until(lambda: begun(gate) == 2, "both replicas are busy")
         wait_until(lambda: server.metric("batchinfer_requests_waiting") == 1, "the third waits")
-        server.program.send(number)
+        server.program.send(signal.SIGTERM)
         wait_until(lambda: refuses(server), "new connections are refused")
         gate.touch()
         assert [one.result().status for one in asked] == [200] * 3
@@ -120,8 +120,9 @@ def test_a_second_signal_does_not_wait(lab: Lab):
     with Callers() as callers:
         asked = callers.call(server.do, "hang")
         wait_until(lambda: server.metric("batchinfer_requests_running") == 1, "it hangs")
-        server.program.send(signal.SIGTERM)
-        wait_until(lambda: "stopping" in server.log, "it stops")
+        server.program.send(signal.SIGINT)
+        wait_until(lambda: refuses(server), "it stops")
+        assert not asked.done()
         server.program.send(signal.SIGTERM)
         server.program.wait(20)
         assert isinstance(asked.exception(), OSError) or asked.result().status == 503
@@ -203,7 +204,12 @@ def test_tls_is_an_option(lab: Lab):
         "subjectAltName=IP:127.0.0.1",
     ]
     subprocess.run([*make, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    server = Server(lab, "answers.py", "--tls-cert", files[0], "--tls-key", files[1]).wait_until_ready()
+    key_file = lab.root / "my keys"
+    key_file.write_text(KEYS[0])
+    server = Server(lab, "answers.py", "--tls-cert", files[0], "--tls-key", files[1], "--key-file", key_file).wait_until_ready()
+    [line] = [line for line in server.log.splitlines() if line.startswith("  curl")]
+    called = subprocess.run(["bash", "-c", line.replace("  curl", "curl --silent", 1)], capture_output=True, text=True, check=True)
+    assert called.stdout == '{"data": [1, 2, 3]}'
     context = ssl.create_default_context(cafile=files[0])
     with server.connect() as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as secret:
         secret.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
@@ -244,31 +250,27 @@ def test_more_replicas_come_within_seconds_when_there_is_more_to_do(lab: Lab):
         assert [one.result().status for one in asked] == [200] * 3
 
 
-def test_a_model_is_where_a_script_looks_for_it(lab: Lab):
-    weights = lab.root / "weights"
-    weights.mkdir()
-    (weights / "w.bin").write_bytes(b"1")
-    workspace = ["--workspace", lab.workspace_url]
-    assert lab.batchinfer("models", "register", "mnist", weights, *workspace).code == 0
-    server = Server(lab, "answers.py", "--model", "mnist:1", *workspace).wait_until_ready()
-    assert server.do("model").value == ["weights"]
-
-
 def test_a_script_may_ask_for_the_request_itself_and_return_a_response(lab: Lab):
     server = Server(lab, lab.script(RAW_SCRIPT)).wait_until_ready()
     answer = server.ask("/score?a=1", body=b"\xff\xfe", x_tenant="blue")
     assert (answer.status, answer.body) == (201, b"POST /score?a=1 blue None \xff\xfe")
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["x-ms-run-function-failed"] == "False"
+    for status in (204, 304):
+        bare = f"GET /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEYS[0]}\r\nx-status: {status}\r\n".encode()
+        came = server.raw(bare + b"\r\n" + bare + b"connection: close\r\n\r\n")
+        assert [head.split(b" ")[:2] for head in came.split(b"\r\n\r\n")] == [[b"HTTP/1.1", b"%d" % status]] * 2 + [[b""]]
 
 
-def test_a_replica_whose_keeper_is_killed_is_replaced(lab: Lab):
+def test_a_replica_whose_keeper_is_killed_or_does_not_answer_is_replaced(lab: Lab):
     server = Server(lab, "answers.py").wait_until_ready()
-    [keeper] = server.program.keepers()
-    [worker] = children(keeper)
-    os.kill(keeper, signal.SIGKILL)
-    wait_until(lambda: not is_alive(worker), "the replica is gone")
-    wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        [keeper] = wait_until(server.program.keepers, "a keeper lives")
+        [worker] = wait_until(lambda keeper=keeper: children(keeper), "a replica lives")
+        os.kill(keeper, number)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda worker=worker: not is_alive(worker), "the replica is gone")
+        wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
 
 
 def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
@@ -280,13 +282,15 @@ def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
     assert sorted(server.ask("/swagger.json").value["definitions"]["ServiceInput"]["properties"]) == ["data"]
 
 
-def test_a_script_may_ask_for_its_models_by_azure_ml_s_names_and_run_in_a_python_of_its_own(lab: Lab):
-    (lab.root / "w.bin").write_bytes(b"1")
+def test_a_model_is_where_a_script_looks_for_it_by_its_folder_or_by_azure_ml_s_names_in_a_python_of_its_own_too(lab: Lab):
+    weights = lab.root / "weights"
+    weights.mkdir()
+    (weights / "w.bin").write_bytes(b"1")
     workspace = ["--workspace", lab.workspace_url]
-    assert lab.batchinfer("models", "register", "mnist", lab.root / "w.bin", *workspace).code == 0
+    assert lab.batchinfer("models", "register", "mnist", weights, *workspace).code == 0
     bare = lab.root / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     server = Server(
         lab, lab.script(MODEL_SCRIPT), "--model", "mnist", "--interpreter", bare / "bin" / "python", *workspace
     ).wait_until_ready()
-    assert server.ask(body=1).value == ["w.bin", str(bare)]
+    assert server.ask(body=1).value == [["weights"], "weights", str(bare)]

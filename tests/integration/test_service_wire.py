@@ -1,8 +1,9 @@
-"""Each row of the wire, in both profiles, on a real server. The servers are shared, so nothing here may end one."""
+"""Each row of the wire on a real server; what a profile changes, under the other one too. They are shared: nothing here may end one."""
 
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,25 +12,47 @@ from tests.integration.lab import open_lab
 from tests.integration.leftovers import wait_until
 from tests.integration.serving import KEYS, Answer, Callers, Server, begun
 
-PROFILES = ("aks", "inference-server")
 SCORING_SECONDS = 1.5
 WAIT_SECONDS = 0.4
 MESSAGE = "An unexpected error occurred in scoring script. Check the logs for more info."
 
 
-@pytest.fixture(scope="module", params=PROFILES)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with open_lab(tmp_path_factory.mktemp(request.param)) as lab:
+def serving(folder: Path, profile: str) -> Iterator[Server]:
+    with open_lab(folder) as lab:
         limits = ["--scoring-timeout", int(1000 * SCORING_SECONDS), "--max-wait", int(1000 * WAIT_SECONDS)]
-        yield Server(lab, "answers.py", "--replicas", 2, "--status-profile", request.param, *limits).wait_until_ready()
+        yield Server(lab, "answers.py", "--replicas", 2, "--status-profile", profile, *limits).wait_until_ready()
 
 
-def by_profile(server: Server, aks: int, inference_server: int) -> int:
-    return aks if "aks" in str(server.lab.root) else inference_server
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serving(tmp_path_factory.mktemp("aks"), "aks")
+
+
+@pytest.fixture(scope="module")
+def inference_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serving(tmp_path_factory.mktemp("inference-server"), "inference-server")
 
 
 def told(server: Server, what: str) -> None:
     wait_until(lambda: what in server.log, f"the log tells {what}")
+
+
+@contextmanager
+def both_busy(server: Server) -> Iterator[None]:
+    """Both replicas answer when the block ends; so they are known to be well, and each is replaced at once when it dies."""
+    gate = server.lab.state / f"gate-of-both-{time.monotonic_ns()}"
+    with Callers() as callers:
+        held = [callers.call(server.do, "wait", str(gate)) for _ in range(2)]
+        wait_until(lambda: begun(gate) == 2, "both replicas are busy")
+        yield
+        gate.touch()
+        assert [one.result().status for one in held] == [200, 200]
+
+
+def wait_for_both(server: Server) -> None:
+    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+    with both_busy(server):
+        pass
 
 
 def test_the_root_says_that_it_is_healthy(server: Server):
@@ -75,7 +98,7 @@ def test_a_body_of_any_content_type_reaches_run(server: Server):
 @pytest.mark.parametrize("what", ["raise", "object"])
 def test_what_run_raises_is_told_to_the_log_and_not_to_the_caller(server: Server, what: str):
     answer = server.do(what, x_request_id=f"bad-{what}")
-    assert answer.status == by_profile(server, 502, 500)
+    assert answer.status == 502
     assert answer.value == {"message": MESSAGE}
     assert answer.headers["x-ms-run-function-failed"] == "True"
     told(server, f"request bad-{what}: {answer.status}")
@@ -86,45 +109,55 @@ def test_what_run_raises_is_told_to_the_log_and_not_to_the_caller(server: Server
 def test_a_request_that_kills_its_replica_is_tried_once_more_and_then_failed(server: Server, what: str):
     retried, restarted = (server.metric(f"batchinfer_{name}_total") for name in ("requests_retried", "replicas_restarted"))
     answer = server.do(what)
-    assert answer.status == by_profile(server, 502, 500)
+    assert answer.status == 502
     assert answer.headers["x-ms-run-function-failed"] == "True"
     assert server.metric("batchinfer_requests_retried_total") == retried + 1
     wait_until(lambda: server.metric("batchinfer_replicas_restarted_total") == restarted + 2, "both replicas are replaced")
     told(server, {"exit": "exited with code 7", "segfault": "killed by SIGSEGV", "junk": "it wrote what is no answer"}[what])
-    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+    wait_for_both(server)
 
 
 def test_a_request_whose_replica_dies_of_something_else_is_answered(server: Server):
     gate = server.lab.state / "dies"
     gate.unlink(missing_ok=True)
     assert server.do("die once", str(gate)).value == "survived"
-    wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "both replicas are back")
+    wait_for_both(server)
 
 
 def test_a_run_that_hangs_is_ended_at_its_deadline_and_its_replica_replaced(server: Server):
     began = time.monotonic()
     answer = server.do("hang")
-    assert answer.status == by_profile(server, 504, 500)
+    assert answer.status == 504
     assert answer.headers["x-ms-run-function-failed"] == "True"
     assert SCORING_SECONDS <= time.monotonic() - began < SCORING_SECONDS + 1.5
     told(server, f"run() took longer than {SCORING_SECONDS:g} s")
     wait_until(lambda: server.metric("batchinfer_replicas_ready") == 2, "its replica is replaced")
 
 
-def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(server: Server):
-    gate = server.lab.state / "overload"
-    with Callers() as callers:
-        held = [callers.call(server.do, "wait", str(gate)) for _ in range(2)]
-        wait_until(lambda: begun(gate) == 2, "both replicas are busy")
+@pytest.mark.parametrize("profile", ["server", "inference_server"])
+def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(profile: str, request: pytest.FixtureRequest):
+    server: Server = request.getfixturevalue(profile)
+    with both_busy(server):
         began = time.monotonic()
         answer = server.ask(body=1)
         assert WAIT_SECONDS <= time.monotonic() - began < WAIT_SECONDS + 0.9
-        gate.touch()
-        assert [one.result().status for one in held] == [200, 200]
     assert (answer.status, answer.headers["x-ms-run-function-failed"]) == (503, "False")
     assert int(answer.headers["retry-after"]) >= 1
-    for path in server.lab.state.glob("overload*"):
-        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("raise", "ZeroDivisionError: division by zero"),
+        ("exit", "exited with code 7"),
+        ("hang", f"run() took longer than {SCORING_SECONDS:g} s"),
+    ],
+)
+def test_under_the_other_profile_whatever_the_script_does_wrong_is_500(inference_server: Server, what: str, why: str):
+    answer = inference_server.do(what, x_request_id=f"bad-{what}")
+    assert (answer.status, answer.headers["x-ms-run-function-failed"]) == (500, "True")
+    told(inference_server, f"request bad-{what}: 500")
+    told(inference_server, why)
 
 
 def test_a_body_that_is_not_utf_8_is_400(server: Server):
@@ -204,13 +237,15 @@ def test_413_comes_before_the_body_is_read(server: Server, length: bytes):
         HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
         HEAD + b"a: " + b"b" * (300 << 10),
         authorized(b"transfer-encoding: chunked\r\n") + b"zz\r\n",
+        authorized(b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 1\r\n") + b"1",
     ],
-    ids=["tls", "no version", "zeros", "no length", "two lengths", "endless header", "bad chunk"],
+    ids=["tls", "no version", "zeros", "no length", "two lengths", "endless header", "bad chunk", "upgrade"],
 )
 def test_what_is_no_request_ends_its_own_connection_and_nothing_else(server: Server, sent: bytes):
     came = server.raw(sent)
     assert came == b"" or came.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 "))
     assert server.ask(body=1).status == 200
+    assert "Invalid HTTP request" not in server.log  # who has no key writes nothing there
 
 
 @pytest.mark.parametrize("path", [b"/", b"/health/live", b"/nothing"])
@@ -234,19 +269,17 @@ def test_what_a_replica_prints_never_blocks_it(server: Server):
 
 
 def test_no_key_and_no_body_is_in_the_log(server: Server):
-    server.ask(body={"do": "raise", "with": "the body is secret"})
     server.ask(body={"x": "the body is secret"}, key="wrong-key-0123456789")
-    told(server, "ZeroDivisionError")
+    server.ask(body={"do": "raise", "with": "the body is secret"}, x_request_id="holds-a-secret")
+    told(server, "request holds-a-secret: 502")
     for secret in (*KEYS, "the body is secret", "wrong-key-0123456789"):
         assert secret not in server.log
 
 
 def test_requests_are_counted_by_status(server: Server):
-
     counted = server.metric('batchinfer_requests_total{status="431"}')
     server.ask(body=1, x_request_id="x" * 101)
     assert server.metric('batchinfer_requests_total{status="431"}') == counted + 1
-
     assert server.metric("batchinfer_run_seconds_count") > 0
 
 

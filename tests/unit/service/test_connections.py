@@ -97,6 +97,35 @@ def test_a_request_in_pieces_of_any_size_is_answered_and_the_next_one_too():
     played(play)
 
 
+def test_a_header_behind_the_body_is_not_taken_for_one_of_the_head():
+    async def play() -> None:
+        connection, _ = connected()
+        connection.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        connection.data_received(b"0\r\nx-user: admin\r\n\r\n")
+        assert [name for name, _ in connection.scope["headers"]] == [b"host", b"transfer-encoding"]
+        connection.data_received(HEAD + b"a: b\r\n\r\n")
+        assert [name for name, _ in connection.scope["headers"]] == [b"host", b"a"]
+        connection.connection_lost(None)
+
+    played(play)
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+def test_who_asks_for_another_protocol_is_refused_and_no_body_is_taken_for_a_request(protocol: bytes):
+    async def play() -> None:
+        connection, wire = connected()
+        connection.data_received(
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: %b\r\ncontent-length: 29\r\n\r\n" % protocol
+        )
+        assert wire.written.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" in wire.written
+        assert wire.is_closing()
+        assert connection.cycle is None
+        connection.connection_lost(None)
+
+    played(play)
+
+
 def test_a_body_that_goes_on_after_the_answer_ends_the_connection():
     async def play() -> None:
         connection, wire = connected()

@@ -3,6 +3,7 @@
 import json
 from types import ModuleType, SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from airflow_batchinfer.worker.calling import Asked, Caller, Reply, caller_of
@@ -41,6 +42,28 @@ def test_a_query_becomes_json_with_values_as_json_where_they_are_that():
     assert json.loads(reply.body) == {"a": 1, "b": [1, 2], "c": "a", "d": None, "e": ["x", 2], "f": ""}
 
 
+def test_json_that_is_nested_too_deep_is_text_in_a_query_and_400_in_a_body():
+    deep = b"[" * 50_000
+    assert json.loads(ask(caller(run=json.loads), b"a=" + deep, query=True).body) == {"a": deep.decode()}
+    assert caller(run_batch=list).run_batch([Asked({"query": True}, b"a=" + deep)])[0].status == 200
+    reply = ask(caller(run=add), deep, type="application/json")
+    assert (reply.status, reply.raised) == (400, False)
+
+
+@pytest.mark.parametrize("depth", range(900, 1000, 3))
+def test_no_depth_of_a_query_ends_a_replica(depth: int):
+    nested = b"a=" + b"[" * depth + b"]" * depth
+    [reply] = caller(run_batch=list).run_batch([Asked({"query": True}, nested)])
+    assert reply.status in (200, 400)
+    assert not reply.raised
+
+
+def test_a_request_that_cannot_be_made_an_argument_is_an_answer():
+    reply = caller(run=lambda raw_data, request_headers: 1).run(Asked({"ask": 1}, b"without headers"))
+    assert reply.raised
+    assert "KeyError" in reply.traceback
+
+
 def test_what_run_raises_is_for_the_log_and_not_for_the_caller():
     def run(raw_data):
         raise RuntimeError("the password is x")
@@ -71,6 +94,23 @@ def test_run_may_take_the_headers_in_either_place():
         one = caller(run=run)
         assert one.takes["headers"]
         assert json.loads(ask(one, headers=headers).body) == {"X-Tenant": "a"}
+
+
+def echo(raw_data):
+    return raw_data
+
+
+def as_decorators_make_it(*args: object, **kwargs: object):
+    return echo(*args, **kwargs)
+
+
+def without_a_name(data, /):
+    return data
+
+
+@pytest.mark.parametrize("run", [as_decorators_make_it, without_a_name, "{}".format], ids=["any", "by place", "built in"])
+def test_run_gets_the_body_whatever_its_argument_is_called(run):
+    assert ask(caller(run=run), b"text").body == b'"text"'
 
 
 def with_schema(function):
@@ -122,7 +162,17 @@ def test_a_batch_gives_one_answer_for_each_and_one_bad_body_costs_itself():
 
 
 @pytest.mark.parametrize(
-    "run_batch", [lambda texts: texts[:-1], lambda texts: 1 / 0, lambda texts: None], ids=["too few", "raises", "none"]
+    "run_batch",
+    [
+        lambda texts: texts[:-1],
+        lambda texts: 1 / 0,
+        lambda texts: None,
+        dict.fromkeys,
+        set,
+        lambda texts: "ab",
+        lambda texts: pd.DataFrame({text: [1] for text in texts}),
+    ],
+    ids=["too few", "raises", "none", "dict", "set", "text", "table"],
 )
 def test_a_batch_that_fails_fails_for_all_and_is_told_once(run_batch):
     replies = caller(run_batch=run_batch).run_batch([Asked({"ask": 1}, b"a"), Asked({"ask": 2}, b"b")])
