@@ -21,7 +21,7 @@ from tests.integration.lab import COMMAND, Ended, Lab, Program
 from tests.integration.leftovers import wait_until
 
 BUCKET = "models"
-MANY = 1_000
+MANY = 600
 
 
 def archive(**files: bytes) -> bytes:

@@ -95,7 +95,7 @@ def test_p1_the_bytes_are_the_same_whatever_the_node_and_process_counts_and_thro
     script = lab.script(FRAMES)
     asked = {"append_row_file_name": name, "mini_batch_size": 1, "allow_reuse": False}
     made = []
-    for nodes, processes, seconds in ((1, 2, "0"), (3, 1, "0.05")):
+    for nodes, processes, seconds in ((1, 2, "0"), (2, 1, "0.05")):
         lab.variables["SECONDS"] = seconds
         pin = lab.begin(script, node_count=nodes, process_count_per_node=processes, **asked)
         working = [lab.start_node(pin, map_index=index) for index in range(nodes)]

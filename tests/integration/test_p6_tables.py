@@ -34,7 +34,11 @@ worked = peak()
 summary = merge(Workspace.at(workspace), pin)
 print(json.dumps({"planned": planned, "worked": worked, "merged": peak(), "items": summary.items, "rows": summary.rows}))
 """
-SCRIPT = "def run(mini_batch):\n    return [{'first': mini_batch['number'].min(), 'rows': len(mini_batch)}] * len(mini_batch)\n"
+SCRIPT = """
+import pandas
+def run(mini_batch):
+    return pandas.DataFrame({"first": mini_batch["number"].min(), "rows": len(mini_batch)}, index=range(len(mini_batch)))
+"""
 
 
 def peaks(lab: Lab, rows: int) -> dict[str, int]:
