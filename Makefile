@@ -46,7 +46,7 @@ check: $(SYNCED)  ## lint, format, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machine's, and no system packages
-	$(BIN)/pytest -q -n 2 --dist loadscope -m "not slow and not bench and not services and not oracles" tests
+	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not bench and not services and not oracles" tests
 
 test-services: $(SYNCED) system-packages $(AZURITE)  ## the tests in a real Airflow, on a cluster of them, on object storage and in a browser, all of which they start; what is missing is installed
 	$(BIN)/pytest -q -m services tests

@@ -25,7 +25,8 @@ from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.service.config import ServiceConfig
 from airflow_batchinfer.service.keys import KeyFile, make_key_file
 from airflow_batchinfer.service.protocol import Start
-from airflow_batchinfer.service.server import SERVER, Address, Service, Tls, listen, serve
+from airflow_batchinfer.service.server import SERVER, Address, Tls, listen, serve
+from airflow_batchinfer.service.serving import Service
 from airflow_batchinfer.service.wire import PROFILES
 from airflow_batchinfer.storage import LocalStore
 from airflow_batchinfer.workspace import Workspace

@@ -5,7 +5,6 @@ What refuses a request is asked in this order: request id, key, method, length, 
 
 import json
 import os
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -16,11 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from airflow_batchinfer.service import interface
 from airflow_batchinfer.service.bodies import Bodies, BodyRefused
-from airflow_batchinfer.service.dispatching import Dispatcher
-from airflow_batchinfer.service.keys import KeyFile
 from airflow_batchinfer.service.metrics import CONTENT_TYPE, Metrics
-from airflow_batchinfer.service.pool import Pool
 from airflow_batchinfer.service.protocol import Question
+from airflow_batchinfer.service.serving import Serving
 from airflow_batchinfer.service.wire import MOST_REQUEST_ID, Answered, Failed, Outcome, blames_the_script, status_of
 
 Headers = list[tuple[bytes, bytes]]
@@ -35,16 +32,23 @@ _METHODS = b"GET, POST, OPTIONS"
 _NOT_OF_A_SCRIPT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
 
 
+class Reception:
+    """What stays while one revision comes after the other; `serving` is the one that answers now."""
+
+    serving: Serving
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.bodies = Bodies()
+
+
 class Score:
     """`/score`: an application of its own, since everything else that a framework would do costs as much as the answer."""
 
-    def __init__(self, dispatcher: Dispatcher, metrics: Metrics, bodies: Bodies, keys: KeyFile | None, profile: str) -> None:
-        self._dispatcher = dispatcher
-        self._metrics = metrics
-        self._bodies = bodies
-        self._keys = keys
-        self._profile = profile
-        self.tell: Callable[[str], None] = lambda _: None
+    def __init__(self, reception: Reception, tell: Callable[[str], None]) -> None:
+        self._reception = reception
+        self._metrics = reception.metrics
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -58,7 +62,7 @@ class Score:
         method = scope["method"]
         if method == "OPTIONS":
             await _send(send, HTTPStatus.OK, b"", headers)
-        elif not accepts(self._keys, given):
+        elif not self._reception.serving.accepts(given.get(b"authorization")):
             await self._refuse(send, HTTPStatus.UNAUTHORIZED, "a good key is needed", [*headers, (b"www-authenticate", b"Bearer"), _CLOSE])
         elif method not in ("GET", "POST"):
             await self._refuse(send, HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", [*headers, (b"allow", _METHODS), _CLOSE])
@@ -69,7 +73,7 @@ class Score:
         is_query = scope["method"] == "GET"
         query: bytes = scope["query_string"]
         try:
-            held = await self._bodies.read(receive, given.get(b"content-length"))
+            held = await self._reception.bodies.read(receive, given.get(b"content-length"))
         except BodyRefused as refused:
             if refused.status:
                 retry = [(b"retry-after", b"1")] if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else []
@@ -84,7 +88,7 @@ class Score:
                 content_type=given.get(b"content-type"),
                 headers=scope["headers"],
             )
-            outcome = await self._dispatcher.ask(question)
+            outcome = await self._reception.serving.dispatcher.ask(question)
         finally:
             held.release()
         await self._answer(send, outcome, headers)
@@ -106,12 +110,12 @@ class Score:
                 if retry_after is not None:
                     headers.append((b"retry-after", b"%d" % retry_after))
                 headers.append(HAS_FAILED if blames_the_script(failure) else NOT_FAILED)
-                status = status_of(self._profile, failure)
+                status = status_of(self._reception.serving.service.config.status_profile, failure)
                 self._log(headers[0][1], status, failure.value, of_the_script)
                 await self._refuse(send, status, failure.value, headers)
 
     def _log(self, request_id: bytes, status: int, why: str, of_the_script: str) -> None:
-        self.tell(f"request {request_id.decode('ascii', 'backslashreplace')}: {status}, {why}\n{of_the_script}".rstrip())
+        self._tell(f"request {request_id.decode('ascii', 'backslashreplace')}: {status}, {why}\n{of_the_script}".rstrip())
 
     async def _refuse(self, send: Send, status: int, message: str, headers: Headers) -> None:
         self._metrics.answered(int(status))
@@ -121,11 +125,8 @@ class Score:
 class Desk:
     """Everything but `/score`."""
 
-    def __init__(self, pool: Pool, dispatcher: Dispatcher, metrics: Metrics, keys: KeyFile | None, name: str) -> None:
-        self._pool = pool
-        self._dispatcher = dispatcher
-        self._metrics = metrics
-        self._keys = keys
+    def __init__(self, reception: Reception, name: str) -> None:
+        self._reception = reception
         self._name = name
 
     async def healthy(self, _: Request) -> Response:
@@ -134,18 +135,20 @@ class Desk:
 
     async def ready(self, _: Request) -> Response:
         """Whether at least one replica lives and has been through `init()`."""
-        ready, wanted = self._pool.ready, self._pool.wanted
-        is_ready = ready > 0 and not self._dispatcher.stopping
+        serving = self._reception.serving
+        ready, wanted = serving.pool.ready, serving.pool.wanted
+        is_ready = ready > 0 and not serving.dispatcher.stopping
         return JSONResponse({"replicas_ready": ready, "replicas_wanted": wanted}, HTTPStatus.OK if is_ready else 503)
 
     async def swagger(self, request: Request) -> Response:
         """The interface."""
-        if not accepts(self._keys, dict(request.scope["headers"])):
+        if not self._accepts(request):
             return _unauthorized()
-        if self._pool.interface is None:
+        described = self._reception.serving.pool.interface
+        if described is None:
             return JSONResponse({"message": "no replica is ready yet"}, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "1"})
         version = request.query_params.get("version", "2")
-        found = interface.document(version, self._name, self._pool.interface)
+        found = interface.document(version, self._name, described)
         if found is None:
             known = ", ".join(interface.VERSIONS)
             return JSONResponse({"message": f"there is no swagger of this version; versions: {known}"}, HTTPStatus.NOT_FOUND)
@@ -153,19 +156,23 @@ class Desk:
 
     async def metrics(self, request: Request) -> Response:
         """What Prometheus asks for."""
-        if not accepts(self._keys, dict(request.scope["headers"])):
+        if not self._accepts(request):
             return _unauthorized()
+        pool, dispatcher = self._reception.serving.pool, self._reception.serving.dispatcher
         gauges = {
-            "batchinfer_requests_running": ("Requests that a replica has.", self._dispatcher.running),
-            "batchinfer_requests_waiting": ("Requests that wait for a replica.", self._dispatcher.waiting),
-            "batchinfer_replicas_ready": ("Replicas that answer.", self._pool.ready),
-            "batchinfer_replicas_wanted": ("Replicas that there should be.", self._pool.wanted),
+            "batchinfer_requests_running": ("Requests that a replica has.", dispatcher.running),
+            "batchinfer_requests_waiting": ("Requests that wait for a replica.", dispatcher.waiting),
+            "batchinfer_replicas_ready": ("Replicas that answer.", pool.ready),
+            "batchinfer_replicas_wanted": ("Replicas that there should be.", pool.wanted),
         }
         counters = {
-            "batchinfer_requests_retried_total": ("Requests that were tried again since their replica died.", self._dispatcher.retried),
-            "batchinfer_replicas_restarted_total": ("Replicas that were replaced.", self._pool.restarted),
+            "batchinfer_requests_retried_total": ("Requests that were tried again since their replica died.", dispatcher.retried),
+            "batchinfer_replicas_restarted_total": ("Replicas that were replaced.", pool.restarted),
         }
-        return Response(self._metrics.text(gauges, counters), headers={"content-type": CONTENT_TYPE.decode()})
+        return Response(self._reception.metrics.text(gauges, counters), headers={"content-type": CONTENT_TYPE.decode()})
+
+    def _accepts(self, request: Request) -> bool:
+        return self._reception.serving.accepts(dict(request.scope["headers"]).get(b"authorization"))
 
 
 def routes(score: Score, desk: Desk) -> Router:
@@ -182,11 +189,6 @@ def routes(score: Score, desk: Desk) -> Router:
         redirect_slashes=False,
         default=_unknown,
     )
-
-
-def accepts(keys: KeyFile | None, given: dict[bytes, bytes]) -> bool:
-    """Whether a request holds a good key, if one is asked for."""
-    return keys is None or keys.at(time.monotonic()).accept(given.get(b"authorization"))
 
 
 def _new_request_id() -> bytes:

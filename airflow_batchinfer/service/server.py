@@ -19,17 +19,10 @@ import uvicorn
 import uvloop
 
 from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.processes import Launch, Show
-from airflow_batchinfer.service.app import Desk, Score, routes
-from airflow_batchinfer.service.bodies import Bodies
-from airflow_batchinfer.service.config import ServiceConfig
+from airflow_batchinfer.processes import Show
+from airflow_batchinfer.service.app import Desk, Reception, Score, routes
 from airflow_batchinfer.service.connections import Connection
-from airflow_batchinfer.service.dispatching import Dispatcher, Limits
-from airflow_batchinfer.service.keys import KeyFile
-from airflow_batchinfer.service.metrics import Metrics
-from airflow_batchinfer.service.pool import Pool
-from airflow_batchinfer.service.protocol import Start
-from airflow_batchinfer.service.replica import Role
+from airflow_batchinfer.service.serving import Service, Serving
 
 BACKLOG = 2048
 SERVER = -1
@@ -67,18 +60,6 @@ class Address:
         return f"{'https' if self.tls else 'http'}://{host}:{port}"
 
 
-@dataclass(frozen=True)
-class Service:
-    """What is served, how, and for whom; without keys everyone who can connect may ask."""
-
-    name: str
-    config: ServiceConfig
-    launch: Launch
-    start: Start
-    keys: KeyFile | None
-    gpus: tuple[str, ...] = ()
-
-
 def listen(address: Address) -> socket.socket:
     """A socket that is bound, before anything is started."""
     if address.tls:
@@ -98,27 +79,38 @@ def serve(service: Service, address: Address, sock: socket.socket, show: Show, a
 
 
 async def _serve(service: Service, address: Address, sock: socket.socket, show: Show, announce: Callable[[], None]) -> None:
-    await _Running(service, address, show).work(sock, announce)
+    def tell(text: str) -> None:
+        show(SERVER, text)
+
+    front = Front(service.name, address, tell)
+    serving = front.serving = Serving(service, show, tell)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, front.stop)
+    listening = asyncio.create_task(front.listen(sock))
+    started = serving.pool.started
+    try:
+        serving.open()
+        await asyncio.wait({started, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if started.done() and not started.exception():
+            announce()
+            await listening
+    finally:
+        front.end()
+        await asyncio.gather(serving.close(), listening)
+    if started.done():
+        started.result()
 
 
-class _Running:
-    def __init__(self, service: Service, address: Address, show: Show) -> None:
-        config = service.config
-        self._tell: Callable[[str], None] = lambda text: show(SERVER, text)
-        at_once = config.replica_max_concurrent_requests
-        limits = Limits(config.scoring_timeout_ms / 1000, config.max_request_wait_time / 1000, at_once)
-        metrics = Metrics()
-        self._at_once = at_once
-        self._dispatcher = Dispatcher(limits)
-        role = Role(service.launch, service.start, show)
-        self._pool = Pool(role, self._dispatcher, config.scale, init_seconds=config.initial_delay_seconds, gpus=service.gpus)
-        self._pool.tell = self._tell
-        score = Score(self._dispatcher, metrics, Bodies(), service.keys, config.status_profile)
-        score.tell = self._tell
-        desk = Desk(self._pool, self._dispatcher, metrics, service.keys, service.name)
+class Front:
+    """HTTP, in front of one revision after the other: `serving` is the one that gets the requests."""
+
+    def __init__(self, name: str, address: Address, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._reception = Reception()
+        score = Score(self._reception, tell)
         self._server = _Server(
             uvicorn.Config(
-                routes(score, desk),
+                routes(score, Desk(self._reception, name)),
                 http=Connection,
                 loop="none",
                 lifespan="off",
@@ -131,33 +123,33 @@ class _Running:
                 backlog=BACKLOG,
                 ssl_certfile=address.tls.certificate if address.tls else None,
                 ssl_keyfile=address.tls.key if address.tls else None,
-                timeout_graceful_shutdown=int(limits.scoring_seconds + limits.most_wait_seconds) + 5,
             )
         )
 
-    async def work(self, sock: socket.socket, announce: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        listening = loop.create_task(self._server.serve([sock]))
-        try:
-            self._pool.open(self._at_once)
-            await asyncio.wait({self._pool.started, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if self._pool.started.done() and not self._pool.started.exception():
-                announce()
-                await listening
-        finally:
-            self._dispatcher.stop()
-            self._server.should_exit = True
-            await asyncio.gather(self._pool.close(), listening)
-        if self._pool.started.done():
-            self._pool.started.result()
+    @property
+    def serving(self) -> Serving:
+        """Who answers."""
+        return self._reception.serving
 
-    def _stop(self) -> None:
+    @serving.setter
+    def serving(self, serving: Serving) -> None:
+        self._reception.serving = serving
+        self._server.config.timeout_graceful_shutdown = int(serving.most_seconds) + 5
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Answer until it is stopped."""
+        await self._server.serve([sock])
+
+    def stop(self) -> None:
+        """Let nobody new in; a second time, do not wait for whom is in either."""
         if self._server.should_exit:
             self._server.force_exit = True
         else:
             self._tell("stopping: nobody new is let in, who was let in gets an answer")
+        self.end()
+
+    def end(self) -> None:
+        """Let nobody new in."""
         self._server.should_exit = True
 
 
