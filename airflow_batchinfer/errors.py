@@ -91,6 +91,10 @@ class WorkersUnavailable(TransientError):
     """No worker process could be brought to work."""
 
 
+class DeploymentError(TransientError):
+    """A service did not come to be, or to answer, in the time that it has."""
+
+
 def meant(name: object, known: Iterable[str]) -> str:
     """A question to end an error with, where a name that is not known is nearly one that is."""
     from difflib import get_close_matches  # only for an error

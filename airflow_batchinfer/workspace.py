@@ -1,6 +1,6 @@
 """Which folder holds what, on any storage. Nothing here reads or decides; it only names places.
 
-models/<name>/<version>/   jobs/<fingerprint>-<n>/   pins/<dag_id>/<run_id>/<step>.json   outputs/...
+models/<name>/<version>/   services/<name>/   jobs/<fingerprint>-<n>/   pins/<dag_id>/<run_id>/<step>.json   outputs/...
 """
 
 import os
@@ -83,6 +83,11 @@ def pin_file(dag_id: str, run_id: str, step: str) -> str:
 def output_folder(dag_id: str, run_id: str, step: str) -> str:
     """Where a run's result goes unless it says otherwise; people type these, so a date stays as it is."""
     return f"outputs/{_as_name(dag_id)}/{_as_name(run_id, ':+')}/{_as_name(step)}"
+
+
+def service_file(name: str) -> str:
+    """The record of a service."""
+    return f"services/{name}/service.json"
 
 
 def _as_name(text: str, safe: str = "") -> str:

@@ -22,6 +22,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     _add_models(commands)
     _add_datasets(commands)
     _add_jobs(commands)
+    _add_services(commands)
     options, unknown = parser.parse_known_args(ours)
     if unknown:
         options.asked.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -224,6 +225,29 @@ def _add_jobs(commands: Any) -> None:  # noqa: ANN401 - as above
     prune = jobs.add_parser("prune", help="remove old jobs that nobody works on", allow_abbrev=False)
     prune.add_argument("--older-than", required=True, type=_seconds, metavar="AGE", help="30d, 12h, 90m or 60s since anybody worked on it")
     _finish(prune, "jobs", "prune")
+
+
+def _add_services(commands: Any) -> None:  # noqa: ANN401 - as above
+    services = _group(commands, "services", "look at deployed services and remove them")
+    listing = services.add_parser("list", help="every service and how it is", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    _finish(listing, "services", "list_services")
+    show = services.add_parser("show", help="one service: state, revision, replicas, why a revision failed", allow_abbrev=False)
+    show.add_argument("name", metavar="NAME")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    _finish(show, "services", "show")
+    logs = services.add_parser("logs", help="the end of what its processes said", allow_abbrev=False)
+    logs.add_argument("name", metavar="NAME")
+    logs.add_argument("--lines", type=int, default=100, metavar="N", help="how many (default %(default)s)")
+    _finish(logs, "services", "logs")
+    keys = services.add_parser("keys", help="its keys, the primary one first", allow_abbrev=False)
+    keys.add_argument("name", metavar="NAME")
+    keys.add_argument("--regenerate", metavar="primary|secondary", help="replace this one first")
+    _finish(keys, "services", "keys")
+    delete = services.add_parser("delete", help="end a service and leave nothing of it", allow_abbrev=False)
+    delete.add_argument("name", metavar="NAME")
+    delete.add_argument("--forget", action="store_true", help="also if it runs on a machine that is gone: let go of its name")
+    _finish(delete, "services", "delete")
 
 
 def _group(commands: Any, name: str, told: str) -> Any:  # noqa: ANN401 - as above

@@ -31,26 +31,27 @@ from airflow_batchinfer.storage.local import explained
 log = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "BATCHINFER_CACHE"
+ENVIRONMENTS = "environments"
 _LOCK, _READY = ".lock", "ready"
 _BUSY_SECONDS = 1.0
 
 
-def environments_folder(variables: Mapping[str, str] = os.environ) -> Path:
-    """Where this machine keeps them, made if it is missing."""
+def cache_folder(kind: str, variables: Mapping[str, str] = os.environ) -> Path:
+    """Where this machine keeps its environments, or its services; made if it is missing."""
     said = variables.get(ENVIRONMENT_VARIABLE) or os.path.join(variables.get("XDG_CACHE_HOME") or "~/.cache", "batchinfer")
-    folder = Path(said) / "environments"
+    folder = Path(said) / kind
     try:
         folder = folder.expanduser().absolute()
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, RuntimeError, StorageError) as error:  # a user without a home is a RuntimeError
-        raise ConfigError(f"no environment can be kept in {folder}: {error}; ${ENVIRONMENT_VARIABLE} says where instead") from error
+        raise ConfigError(f"no {kind} can be kept in {folder}: {error}; ${ENVIRONMENT_VARIABLE} says where instead") from error
     return folder
 
 
 def made(content: object, make: Callable[[Path], None]) -> str:
     """The interpreter of the environment of some content; `make` fills a folder with it where there is none yet."""
-    home = environments_folder() / digest_of(content)
+    home = cache_folder(ENVIRONMENTS) / digest_of(content)
     if found := _ready(home):
         log.info("The script's environment was made before: %s", found)
         return found

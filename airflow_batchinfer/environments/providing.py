@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airflow_batchinfer.environments.interpreter import Interpreter, require_usable
 from airflow_batchinfer.environments.lock import Lock, bind, resolve, stored_lock
-from airflow_batchinfer.environments.made import alone, digest_of, environments_folder, made, make_with_uv
+from airflow_batchinfer.environments.made import ENVIRONMENTS, alone, cache_folder, digest_of, made, make_with_uv
 from airflow_batchinfer.environments.pythons import find_python, narrowed
 from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.storage import Store
@@ -36,7 +36,7 @@ def provide(store: Store, lock_path: str, specification: Specification) -> Inter
 
 
 def _resolved(store: Store, lock_path: str, specification: Specification) -> Lock:
-    waiting = environments_folder() / f"resolving-{digest_of(specification.to_json())}.lock"
+    waiting = cache_folder(ENVIRONMENTS) / f"resolving-{digest_of(specification.to_json())}.lock"
     with alone(waiting, "resolves the script's environment"):
         return bind(store, lock_path, partial(_resolve, specification))
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_batchinfer.datasets import Dataset, FileDataset, KnownLater, dataset_from_plain, is_reference
 from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
@@ -18,8 +18,10 @@ from airflow_batchinfer.environments.specification import check_files
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.planning.config import ParallelRunConfig
 from airflow_batchinfer.planning.source import locate
+from airflow_batchinfer.service.config import InferenceConfig
 
 Plain = dict[str, Any]
+Placed = TypeVar("Placed", ParallelRunConfig, InferenceConfig)
 # They reach the tasks on other ways: unstored, and as Airflow's own arguments.
 _NOT_RENDERED = ("environment_variables", "compute_target")
 _NOTHING = (None, "", "None")
@@ -150,14 +152,14 @@ def _as_text(path: object) -> object:
     return str(path) if isinstance(path, int | float) else path
 
 
-def in_dag_folder(config: ParallelRunConfig, folder: Path) -> ParallelRunConfig:
+def in_dag_folder(config: Placed, folder: Path) -> Placed:
     """A config whose source lies below the DAG file's folder, since it is shipped with the DAG."""
     if config.source_directory is None:
         return replace(config, entry_script=str(folder / config.entry_script))
     return replace(config, source_directory=str(folder / config.source_directory))
 
 
-def check_source(config: ParallelRunConfig, dag_folder: Path) -> None:
+def check_source(config: Placed, dag_folder: Path) -> None:
     """Raise if the script is not there, as far as that can be known before a run."""
     if is_template(config.entry_script) or is_template(config.source_directory):
         return
@@ -165,7 +167,7 @@ def check_source(config: ParallelRunConfig, dag_folder: Path) -> None:
     locate(placed.entry_script, placed.source_directory)
 
 
-def check_environment(config: ParallelRunConfig, dag_folder: Path) -> None:
+def check_environment(config: Placed, dag_folder: Path) -> None:
     """Raise if a file that says what the script's environment holds is missing or wrong, as far as that can be known before a run."""
     if config.environment is not None:
         check_files(config.environment, dag_folder)

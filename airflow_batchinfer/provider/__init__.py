@@ -10,13 +10,23 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-batchinfer",
         "name": "Batch inference",
         "description": "Scheduled batch scoring with an entry script: every row exactly once, resumable after anything.",
-        "hooks": [{"integration-name": "Batch inference", "python-modules": ["airflow_batchinfer.hooks.workspace"]}],
+        "hooks": [
+            {
+                "integration-name": "Batch inference",
+                "python-modules": ["airflow_batchinfer.hooks.workspace", "airflow_batchinfer.hooks.scoring_service"],
+            }
+        ],
         "operators": [
             {
                 "integration-name": "Batch inference",
-                "python-modules": ["airflow_batchinfer.operators.parallel_run", "airflow_batchinfer.operators.register_model"],
+                "python-modules": [
+                    "airflow_batchinfer.operators.parallel_run",
+                    "airflow_batchinfer.operators.register_model",
+                    "airflow_batchinfer.operators.scoring_service",
+                ],
             }
         ],
+        "sensors": [{"integration-name": "Batch inference", "python-modules": ["airflow_batchinfer.operators.service_sensor"]}],
         "integrations": [{"integration-name": "Batch inference", "external-doc-url": "", "tags": ["software"]}],
         "connection-types": [
             {

@@ -1,13 +1,16 @@
 """ServiceConfig and InferenceConfig: what is served and how, under the argument names that Azure ML's users know.
 
-A config that cannot work is refused when it is made, with every fault in one error. Nothing here does anything.
+A config that cannot work is refused when it is made, with every fault in one error; an argument that holds a template is looked at
+when it is rendered, which makes the config anew. Nothing here does anything.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_batchinfer.environments.python_environment import PythonEnvironment, is_template
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.service.wire import PROFILES
 
@@ -35,8 +38,10 @@ _POSITIVE = (
     "failure_threshold",
 )
 _WHOLE = frozenset(_POSITIVE) - {"cpu_cores", "memory_gb", "cpu_cores_limit", "memory_gb_limit"} | {"gpu_cores"}
+_SWITCHES = ("autoscale_enabled", "auth_enabled", "token_auth_enabled", "collect_model_data")
 _AUTOSCALE = ("autoscale_min_replicas", "autoscale_max_replicas", "autoscale_refresh_seconds", "autoscale_target_utilization")
 ALL_PERCENT = 100
+_WORDS = {"true": True, "false": False, "none": None, "": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +50,17 @@ class InferenceConfig:
 
     entry_script: str
     source_directory: str | None = None
-    environment: Any = None
+    environment: PythonEnvironment | None = None
 
     def __post_init__(self) -> None:
         given = {"entry_script": self.entry_script, "source_directory": self.source_directory}
         faults = [
             f"{name}={value!r}: give a path as text"
             for name, value in given.items()
-            if not (isinstance(value, str) and value) and (value is not None or name == "entry_script")
+            if not (isinstance(value, str) and value) and (value is not None or name == "entry_script") and not is_template(value)
         ]
+        if self.environment is not None and not isinstance(self.environment, PythonEnvironment):
+            faults.append(f"environment={self.environment!r}: give a PythonEnvironment(...)")
         if faults:
             raise ConfigError(faults)
 
@@ -103,6 +110,8 @@ class ServiceConfig:
     status_profile: str = "aks"
 
     def __post_init__(self) -> None:
+        for name in (*_POSITIVE, "gpu_cores", *_SWITCHES):
+            object.__setattr__(self, name, _read(getattr(self, name)))
         if faults := [*self._faults_of_numbers(), *self._faults_of_scale(), *self._faults_of_keys(), *self._other_faults()]:
             raise ConfigError(faults)
 
@@ -127,7 +136,8 @@ class ServiceConfig:
     def _faults_of_numbers(self) -> Iterator[str]:
         for name in (*_POSITIVE, "gpu_cores"):
             value = getattr(self, name)
-            if value is None and name in (*_AUTOSCALE, "num_replicas", "cpu_cores_limit", "memory_gb_limit"):
+            may_be_none = name in (*_AUTOSCALE, "num_replicas", "cpu_cores_limit", "memory_gb_limit")
+            if is_template(value) or (value is None and may_be_none):
                 continue
             kinds = int if name in _WHOLE else int | float
             if isinstance(value, bool) or not isinstance(value, kinds):
@@ -140,6 +150,8 @@ class ServiceConfig:
                 yield f"{name}_limit={limit!r} is less than {name}={wanted!r}: give a limit that is not"
 
     def _faults_of_scale(self) -> Iterator[str]:
+        if is_template(self.autoscale_enabled):
+            return
         given = [name for name in _AUTOSCALE if getattr(self, name) is not None]
         if self.autoscales and self.num_replicas is not None:
             yield f"num_replicas={self.num_replicas!r} and autoscaling exclude each other: leave one of them out"
@@ -163,13 +175,13 @@ class ServiceConfig:
         if keys and not self.auth_enabled:
             yield f"{' and '.join(keys)}: with auth_enabled=False no key is asked for; leave {'them' if len(keys) > 1 else 'it'} out"
         for name, key in keys.items():
-            if fault := key_fault(key):
+            if not is_template(key) and (fault := key_fault(key)):
                 yield f"{name}: {fault}"
 
     def _other_faults(self) -> Iterator[str]:
-        if self.namespace is not None and not _NAMESPACE.fullmatch(self.namespace):
+        if not (self.namespace is None or is_template(self.namespace) or _NAMESPACE.fullmatch(self.namespace)):
             yield f"namespace={self.namespace!r}: give 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit"
-        if self.status_profile not in PROFILES:
+        if self.status_profile not in PROFILES and not is_template(self.status_profile):
             yield f"status_profile={self.status_profile!r}: give one of {', '.join(PROFILES)}"
         if self.collect_model_data:
             yield "collect_model_data=True: nothing here keeps what callers send; let run() write it where it belongs"
@@ -193,6 +205,19 @@ def key_fault(key: object) -> str | None:
     if len(key) < LEAST_KEY:
         return f"a key has at least {LEAST_KEY} characters; `openssl rand -hex 32` makes one"
     return None
+
+
+def _read(given: Any) -> Any:  # noqa: ANN401 - whatever was given
+    """A template renders to text: what it says where that is a number, a switch or nothing."""
+    if not isinstance(given, str) or is_template(given):
+        return given
+    text = given.strip().lower()
+    if text in _WORDS:
+        return _WORDS[text]
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return given
 
 
 def _are_text(*values: object) -> bool:

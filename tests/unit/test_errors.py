@@ -5,6 +5,7 @@ from airflow_batchinfer.errors import (
     BatchInferError,
     ConfigError,
     ConflictError,
+    DeploymentError,
     ErrorBudgetSpent,
     Faults,
     NotFoundError,
@@ -20,7 +21,7 @@ from airflow_batchinfer.errors import (
 def test_every_error_is_either_someone_s_fault_or_that_of_the_surroundings():
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchInferError)}
     users = {ConfigError, ScriptError, UnusableEnvironment, NotFoundError, ConflictError, ErrorBudgetSpent}
-    surroundings = {StorageError, WorkersUnavailable}
+    surroundings = {StorageError, WorkersUnavailable, DeploymentError}
     assert kinds == {BatchInferError, UserError, TransientError, *users, *surroundings}
     assert all(issubclass(kind, UserError) and not issubclass(kind, TransientError) for kind in users)
     assert all(issubclass(kind, TransientError) and not issubclass(kind, UserError) for kind in surroundings)

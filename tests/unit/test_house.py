@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_batchinfer.cli import parser
+from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.environments.python_environment import PythonEnvironment
 from airflow_batchinfer.operators.routing import TO_ALL, TO_MERGE, TO_PLAN, TO_RUN
 from airflow_batchinfer.planning.compute_target import ComputeTarget
@@ -89,12 +90,21 @@ def keyword_arguments(module: Path, name: str) -> list[str]:
     return [argument.arg for argument in constructor.args.kwonlyargs]
 
 
+TASKS = {
+    "RegisterModel": "register_model.py",
+    "DeployScoringService": "scoring_service.py",
+    "DeleteScoringService": "scoring_service.py",
+    "RegenerateKey": "scoring_service.py",
+    "ScoringServiceSensor": "service_sensor.py",
+}
+
+
 def arguments() -> Iterator[tuple[str, str]]:
     """Each argument of the public face, with the section where it belongs."""
     of_the_step = keyword_arguments(OPERATORS / "parallel_run.py", "ParallelRunOperator")
     yield from (("ParallelRunOperator", name) for name in [*of_the_step, *sorted(TO_ALL | TO_PLAN | TO_RUN | TO_MERGE)])
-    yield from (("RegisterModel", name) for name in keyword_arguments(OPERATORS / "register_model.py", "RegisterModel"))
-    configs = (ParallelRunConfig, PythonEnvironment, ComputeTarget, InferenceConfig, ServiceConfig)
+    yield from ((name, argument) for name, module in TASKS.items() for argument in keyword_arguments(OPERATORS / module, name))
+    configs = (ParallelRunConfig, PythonEnvironment, ComputeTarget, InferenceConfig, ServiceConfig, LocalTarget)
     yield from ((of.__name__, field.name) for of in configs for field in fields(of))
 
 

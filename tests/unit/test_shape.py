@@ -12,8 +12,9 @@ from airflow_batchinfer.workspace import Workspace
 
 
 def test_these_names_are_exported_and_no_others():
-    names = ["ComputeTarget", "FileDataset", "ParallelRunConfig", "ParallelRunOperator", "PythonEnvironment"]
-    names += ["RegisterModel", "TabularDataset", "Workspace"]
+    names = ["ComputeTarget", "DeleteScoringService", "DeployScoringService", "FileDataset", "InferenceConfig", "LocalTarget"]
+    names += ["ParallelRunConfig", "ParallelRunOperator", "PythonEnvironment", "RegenerateKey", "RegisterModel", "ScoringServiceSensor"]
+    names += ["ServiceConfig", "TabularDataset", "Workspace"]
     assert sorted(airflow_batchinfer.__all__) == names
 
 

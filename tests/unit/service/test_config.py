@@ -53,7 +53,7 @@ def test_a_number_of_replicas_turns_autoscaling_off():
     assert config.scale == Scale(3, 3, 100, 1)
 
 
-@pytest.mark.parametrize("value", [0, -1, "2", True, None])
+@pytest.mark.parametrize("value", [0, -1, "two", True, None])
 @pytest.mark.parametrize("name", POSITIVE)
 def test_what_is_no_number_greater_than_zero_is_refused(name: str, value: object):
     if value is None and ("limit" in name or "autoscale" in name):
@@ -129,3 +129,18 @@ def test_an_inference_config_without_paths_is_refused(given: dict[str, Any], cou
     with pytest.raises(ConfigError) as caught:
         InferenceConfig(**given)
     assert len(caught.value.faults) == count
+
+
+def test_what_a_template_renders_to_is_read_as_what_it_says():
+    config = ServiceConfig(num_replicas="2", memory_gb="1.5", auth_enabled="False", autoscale_enabled="None")
+    assert (config.num_replicas, config.memory_gb, config.auth_enabled, config.autoscale_enabled) == (2, 1.5, False, None)
+
+
+def test_a_template_is_looked_at_when_it_is_rendered():
+    config = ServiceConfig(num_replicas="{{ params.replicas }}", primary_key="{{ conn.service.password }}", scoring_timeout_ms="{{ 5 }}")
+    assert config.num_replicas == "{{ params.replicas }}"
+
+
+def test_an_environment_is_a_python_environment():
+    with pytest.raises(ConfigError, match="give a PythonEnvironment"):
+        InferenceConfig(entry_script="score.py", environment="py311")

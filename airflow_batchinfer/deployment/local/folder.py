@@ -1,0 +1,169 @@
+"""The folder of one service on this machine: which file is what, and who lives. It starts nothing and decides nothing.
+
+    <cache>/services/<name>-<digest of the workspace>/
+        address.json  course.json  keys  log  control
+        operation.lock  guardian.lock  router.lock
+        revisions/<n>/{spec.json, launch.json, source/, models/}    models/<name>-<version>-<digest>/    files/
+
+A lock is an `flock`: it ends with the process that holds it, whose id stands in the file. So nobody is taken for alive, or killed,
+who is not it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from airflow_batchinfer.deployment.states import Failure
+from airflow_batchinfer.deployment.target import UnderWay
+from airflow_batchinfer.environments.made import cache_folder
+from airflow_batchinfer.errors import NotFoundError
+from airflow_batchinfer.storage import LocalStore
+
+SERVICES = "services"
+KEPT_REVISIONS = 2
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where a service stands: kept, so that whoever starts next goes on from there.
+
+    :param wanted: The revision that it should serve; None when it is to end.
+    :param good: The one that has answered last, and serves.
+    :param before: The one before that.
+    """
+
+    wanted: int | None = None
+    good: int | None = None
+    before: int | None = None
+    failure: Failure | None = None
+    rolls_back: bool = True
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """From `to_json`."""
+        stored = json.loads(text)
+        return cls(**{**stored, "failure": stored["failure"] and Failure(**stored["failure"])})
+
+    def to_json(self) -> bytes:
+        """What is kept."""
+        return json.dumps(asdict(self)).encode()
+
+
+class Lock:
+    """One of the files that say who lives."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def take(self) -> BinaryIO | None:
+        """Hold it as long as the file is open; None if somebody else does."""
+        file = self._path.open("a+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.path.samestat(os.fstat(file.fileno()), os.stat(self._path))
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:  # others have it, or its folder was deleted meanwhile
+            file.close()
+            return None
+        self.say(file, {"pid": os.getpid()})
+        return file
+
+    def say(self, file: BinaryIO, what: Mapping[str, Any]) -> None:
+        """Write for others who holds it."""
+        file.truncate(0)
+        file.write(json.dumps(what).encode())
+        file.flush()
+
+    def holder(self) -> dict[str, Any] | None:
+        """What its holder says; None if nobody holds it."""
+        try:
+            with self._path.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    with suppress(ValueError):  # it is just being written
+                        return dict(json.loads(file.read()))
+                    return {}
+        except FileNotFoundError:
+            pass
+        return None
+
+
+class ServiceFolder:
+    """See above."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name.rpartition("-")[0]
+        self.store = LocalStore(path)
+        self.operation = Lock(path / "operation.lock")
+        self.guardian = Lock(path / "guardian.lock")
+        self.router = Lock(path / "router.lock")
+        self.control = path / "control"
+        self.keys = path / "keys"
+        self.log = path / "log"
+        self.models = path / "models"
+        self.files = path / "files"
+
+    @classmethod
+    def of(cls, name: str, workspace_url: str) -> Self:
+        """The folder of a service, which need not be there."""
+        digest = hashlib.sha256(workspace_url.encode()).hexdigest()[:8]
+        return cls(cache_folder(SERVICES) / f"{name}-{digest}")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a service."""
+        return (self.path / "course.json").is_file()
+
+    def require(self) -> Self:
+        """NotFoundError unless there is a service."""
+        if not self.exists:
+            raise NotFoundError(f"there is no service {self.name!r} on this machine for this workspace")
+        return self
+
+    @property
+    def course(self) -> Course:
+        """Where it stands."""
+        return Course.from_json(self.store.read("course.json"))
+
+    def keep(self, course: Course) -> None:
+        """Remember where it stands."""
+        with self.store.writer("course.json") as stream:
+            stream.write(course.to_json())
+
+    def revision(self, number: int) -> Path:
+        """The folder of a revision."""
+        return self.path / "revisions" / str(number)
+
+    def revisions(self) -> list[int]:
+        """The numbers of all that are kept."""
+        return sorted(int(name) for name in self.store.children("revisions") if name.isdigit())
+
+    def read(self, path: str) -> dict[str, Any]:
+        """A file of JSON."""
+        return dict(json.loads(self.store.read(path)))
+
+    def write(self, path: str, content: Mapping[str, Any]) -> None:
+        """A file of JSON, whole or not at all."""
+        with self.store.writer(path) as stream:
+            stream.write(json.dumps(content).encode())
+
+    @contextmanager
+    def alone(self, what: str, spec_hash: str = "") -> Iterator[None]:
+        """One operation at a time; UnderWay if another has begun."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = self.operation.take()
+        if held is None:
+            other = self.operation.holder() or {}
+            raise UnderWay(self.name, other.get("what", "another operation"), other.get("hash", ""))
+        with held:
+            self.operation.say(held, {"pid": os.getpid(), "what": what, "hash": spec_hash})
+            yield

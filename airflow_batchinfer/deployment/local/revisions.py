@@ -1,0 +1,205 @@
+"""Which revision of a service answers, and which one comes up: the part of the router that changes them.
+
+    comes up ──ready, the sample answered──> serves ──another does──> finishes what it has, and ends
+        └──────not──> failed: its processes end, and what served before goes on
+
+Invariant: a revision that serves is given requests until another has been ready in its stead, whatever becomes of that one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from airflow_batchinfer.deployment.local import material
+from airflow_batchinfer.deployment.local.folder import Course, ServiceFolder
+from airflow_batchinfer.deployment.states import Failure
+from airflow_batchinfer.errors import BatchInferError, ConflictError, ScriptError, UserError
+from airflow_batchinfer.processes import Show
+from airflow_batchinfer.service.protocol import Question
+from airflow_batchinfer.service.restarts import Restarts
+from airflow_batchinfer.service.server import SERVER, Front
+from airflow_batchinfer.service.serving import Serving
+from airflow_batchinfer.service.wire import Answered, Failed
+
+OK_BELOW = 400
+SHOWN_OF_AN_ANSWER = 500
+_EXPECTED = (BatchInferError, OSError, ValueError, KeyError)
+
+
+class Revisions:
+    """See above. `may_listen` is set when there is somebody to give requests to."""
+
+    def __init__(self, folder: ServiceFolder, front: Front, show: Callable[[str], None]) -> None:
+        self.course = folder.course
+        self.serving: Serving | None = None
+        self.may_listen = asyncio.Event()
+        self._folder = folder
+        self._front = front
+        self._show = show
+        self._coming: Serving | None = None
+        self._change: asyncio.Task[None] | None = None
+        self._finishing: set[asyncio.Task[None]] = set()
+        self.trouble = ""
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a revision comes up."""
+        return self._change is not None and not self._change.done()
+
+    @property
+    def looked_at(self) -> Serving | None:
+        """Whose replicas a status counts: those that serve, or those of the very first revision."""
+        return self.serving or self._coming
+
+    @property
+    def comes_up(self) -> Serving | None:
+        """The one that is to serve next."""
+        return self._coming
+
+    def begin(self) -> None:
+        """Go on where another router ended."""
+        self._change = asyncio.create_task(self._go_on())
+
+    def apply(self, number: int) -> None:
+        """Bring up another revision."""
+        if self.is_changing:
+            raise ConflictError(f"the service {self._folder.name!r} is just being changed to revision {self.course.wanted}")
+        self._keep(replace(self.course, wanted=number, failure=None))
+        self._change = asyncio.create_task(self._bring_up(number))
+
+    def rollback(self) -> None:
+        """Give up the one that comes up, or go back to the one before."""
+        number, good, before = self.course.wanted, self.course.good, self.course.before
+        if self._change and self.is_changing and number is not None and number != good:
+            self._change.cancel()
+            self._note_failure(number, ScriptError("it was taken back before it was ready"), takes_back=True)
+        elif number is not None and number != good:
+            self._keep(replace(self.course, wanted=good))
+        elif before is not None and not self.is_changing:
+            self.apply(before)
+        else:
+            raise ConflictError(f"the service {self._folder.name!r} has no revision to go back to")
+
+    def read_keys(self) -> None:
+        """Let what the key file holds count at once."""
+        for serving in (self.serving, self._coming):
+            if serving and serving.service.keys:
+                serving.service.keys.read()
+
+    async def close(self) -> None:
+        """End all that runs."""
+        tasks = [task for task in (self._change, *self._finishing) if task and not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.serving:
+            await self.serving.close()
+
+    async def _go_on(self) -> None:
+        wanted, good = self.course.wanted, self.course.good
+        if good is not None:
+            await self._restore(good)
+        if wanted is not None and wanted != good and self.course.failure is None:
+            await self._bring_up(wanted)
+
+    async def _restore(self, number: int) -> None:
+        """It has served before, so what keeps it from that now will pass."""
+        restarts = Restarts()
+        while True:
+            try:
+                await self._start(number)
+            except _EXPECTED as error:
+                self.trouble = f"revision {number} cannot be started again: {error}"
+                self._show(self.trouble)
+                await asyncio.sleep(restarts.pause_seconds(0, 0))
+            else:
+                self.trouble = ""
+                self._show(f"revision {number} serves again")
+                return
+
+    async def _bring_up(self, number: int) -> None:
+        try:
+            old = self.serving
+            await self._start(number)
+        except _EXPECTED as error:
+            self._note_failure(number, error, takes_back=bool(self._folder.read(f"revisions/{number}/spec.json")["rolls_back"]))
+            return
+        before = self.course.good if self.course.good != number else self.course.before
+        self._keep(Course(wanted=number, good=number, before=before))
+        self._take_its_keys(number)
+        if old:
+            self._finish(old)
+        self._show(f"revision {number} serves")
+        material.prune(self._folder, {number, before})
+
+    async def _start(self, number: int) -> None:
+        """Serve with a revision, or raise why it cannot be."""
+        spec = material.spec_of(self._folder, number)
+        serving = Serving(material.service_of(self._folder, number), self._shower(number), self._teller(number))
+        self._coming = serving
+        is_first = self.serving is None
+        try:
+            if is_first:  # who is ready already may answer
+                self._give_requests_to(serving)
+            serving.open()
+            await serving.pool.started
+            if spec.sample is not None:
+                await _ask_for(spec.sample, serving)
+            self.serving = serving
+            self._give_requests_to(serving)
+        finally:
+            self._coming = None
+            if self.serving is not serving:
+                await serving.close()
+
+    def _take_its_keys(self, number: int) -> None:
+        with suppress(FileNotFoundError):  # it sets none
+            (self._folder.revision(number) / "keys").replace(self._folder.keys)
+            self.read_keys()
+
+    def _give_requests_to(self, serving: Serving) -> None:
+        self._front.serving = serving
+        self.may_listen.set()
+
+    def _finish(self, old: Serving) -> None:
+        task = asyncio.create_task(old.finish())
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
+    def _note_failure(self, number: int, error: Exception, *, takes_back: bool) -> None:
+        told = error.told if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        of_the_script = error.of_the_script if isinstance(error, UserError) else ""
+        failure = Failure(number, material.spec_of(self._folder, number).hash, told, of_the_script)
+        wanted = self.course.good if takes_back and self.course.good is not None else number
+        self._keep(replace(self.course, wanted=wanted, failure=failure))
+        goes_on = f"; revision {self.course.good} goes on serving" if self.serving else ""
+        self._show(f"revision {number} failed: {told}{goes_on}\n{of_the_script}".rstrip())
+
+    def _keep(self, course: Course) -> None:
+        self.course = course
+        self._folder.keep(course)
+
+    def _shower(self, number: int) -> Show:
+        return lambda place, line: self._show(
+            f"revision {number} | {line}" if place == SERVER else f"revision {number} replica {place} | {line}"
+        )
+
+    def _teller(self, number: int) -> Callable[[str], None]:
+        return partial(self._shower(number), SERVER)
+
+
+async def _ask_for(sample: str, serving: Serving) -> None:
+    """The sample must be answered before callers are."""
+    body = sample.encode()
+    head = (b"content-type", b"application/json")
+    outcome = await serving.dispatcher.ask(Question(body, "POST", "/score", b"", head[1], [head]))
+    match outcome:
+        case Answered(status=status) if status < OK_BELOW:
+            return
+        case Answered(status=status, body=answer):
+            said = answer[:SHOWN_OF_AN_ANSWER].decode("utf-8", "replace")
+            raise ScriptError(f"the sample input was answered with status {status}: {said}")
+        case Failed(failure=failure, of_the_script=of_the_script):
+            raise ScriptError(f"the sample input got no answer: {failure.value}", of_the_script)

@@ -1,0 +1,276 @@
+"""LocalServices: the target that is this machine. Its services outlive whoever deploys them, and are found again by name."""
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from airflow_batchinfer.deployment.local import material
+from airflow_batchinfer.deployment.local.control import ask
+from airflow_batchinfer.deployment.local.folder import Course, Lock, ServiceFolder
+from airflow_batchinfer.deployment.local.guardian import start
+from airflow_batchinfer.deployment.spec import GivenKeys
+from airflow_batchinfer.deployment.states import State, Status
+from airflow_batchinfer.deployment.target import Order
+from airflow_batchinfer.deployment.targets import LOCAL, LocalTarget
+from airflow_batchinfer.deployment.version import VERSION
+from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError
+from airflow_batchinfer.service.server import Address, Tls, listen
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 60.0
+END_SECONDS = 90.0
+KILL_SECONDS = 10.0
+LOOK_SECONDS = 0.05
+KEY_BYTES = 32
+READ_BYTES = 1 << 16
+
+
+class LocalServices:
+    """See above."""
+
+    def __init__(self, asked: LocalTarget, workspace_url: str) -> None:
+        self._asked = asked
+        self._workspace_url = workspace_url
+
+    @property
+    def place(self) -> str:
+        """This machine."""
+        return f"{LOCAL} on {socket.gethostname()}"
+
+    def apply(self, order: Order) -> int:
+        """Bring what the revision needs, and tell the router, or start one."""
+        folder = self._folder(order.name)
+        self._check_open(order)
+        with folder.alone("another deployment", order.spec.hash):
+            course = folder.course if folder.exists else Course()
+            if folder.exists and course.wanted is None:
+                self._end(folder)
+                course = Course()
+            self._check_address(folder)
+            _check_quiet(folder)
+            failed = course.failure.revision if course.failure else 0
+            number = max([course.wanted or 0, course.good or 0, failed, *folder.revisions()]) + 1
+            log.info("Bringing the source, the models and the Python of revision %d of %s to this machine", number, order.name)
+            material.bring(folder, number, order)
+            _stage_keys(folder, number, order.keys)
+            self._hand_over(folder, course, number)
+        return number
+
+    def status(self, name: str) -> Status | None:
+        """How a service is."""
+        folder = self._folder(name)
+        try:
+            course = folder.course
+            if course.wanted is None:
+                return None
+            with suppress(OSError):
+                return Status.from_plain(ask(folder.control, {"do": "status"}))
+            lives = folder.guardian.holder() is not None or folder.router.holder() is not None
+            return Status(
+                name=name,
+                state=State.TRANSITIONING if lives else State.UNHEALTHY,
+                target=LOCAL,
+                revision=course.good,
+                wanted=course.wanted,
+                hash=material.spec_of(folder, course.wanted).hash,
+                scoring_uri=folder.read("address.json")["uri"],
+                detail="its router starts again" if lives else "its processes are gone, as after a restart of the machine: deploy it again",
+                failure=course.failure,
+                version=VERSION,
+            )
+        except FileNotFoundError:  # there is none, or it is just being deleted
+            return None
+
+    def rollback(self, name: str) -> None:
+        """Go back."""
+        folder = self._folder(name).require()
+        with folder.alone("a rollback"):
+            _told(folder, {"do": "rollback"})
+
+    def delete(self, name: str) -> bool:
+        """End it; what its processes do not do in time is done to them."""
+        folder = self._folder(name)
+        if not folder.path.is_dir():
+            return False
+        with folder.alone("deleting"):
+            existed = folder.exists
+            self._end(folder)
+            gone = folder.path.with_name(f".{uuid4().hex}")
+            folder.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        return existed
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """Its keys."""
+        folder = self._folder(name).require()
+        wanted = folder.course.wanted
+        if wanted is None or not material.spec_of(folder, wanted).service_config().auth_enabled:
+            return ()
+        return tuple(folder.keys.read_text().split())
+
+    def regenerate(self, name: str, which: int, key: str | None) -> None:
+        """Another key, which counts when this returns."""
+        folder = self._folder(name).require()
+        with folder.alone("another change of its keys"):
+            keys = folder.keys.read_text().split()
+            keys[which] = key or secrets.token_hex(KEY_BYTES)
+            _write_keys(folder.keys, keys)
+            with suppress(OSError):  # who starts next reads them
+                ask(folder.control, {"do": "read keys"})
+
+    def logs(self, name: str, lines: int) -> str:
+        """The end of its log."""
+        folder = self._folder(name).require()
+        found: list[str] = []
+        for path in (folder.log, *(folder.path / f"log.{number}" for number in (1, 2))):
+            if len(found) < lines and path.exists():
+                found = [*path.read_text("utf-8", "replace").splitlines(), *found]
+        return "\n".join(found[-lines:])
+
+    def _folder(self, name: str) -> ServiceFolder:
+        return ServiceFolder.of(name, self._workspace_url)
+
+    def _hand_over(self, folder: ServiceFolder, course: Course, number: int) -> None:
+        """From here on it is the router's, whatever becomes of us."""
+        with suppress(OSError):
+            status = Status.from_plain(ask(folder.control, {"do": "status"}))
+            if status.version == VERSION:
+                ask(folder.control, {"do": "apply", "revision": number})
+                return
+            ask(folder.control, {"do": "leave"})
+        folder.keep(Course(wanted=number, good=course.good, before=course.before))
+        if folder.guardian.holder() is None:
+            self._start(folder)
+        _until(
+            lambda: _answers(folder), START_SECONDS, lambda: f"the service {folder.name!r} does not start:\n{self.logs(folder.name, 20)}"
+        )
+
+    def _start(self, folder: ServiceFolder) -> None:
+        """A guardian, with the socket that listens."""
+        known: dict[str, Any] = folder.read("address.json") if (folder.path / "address.json").exists() else {}
+        port = self._asked.port or known.get("port", 0)
+        try:
+            sock = listen(self._address(port))
+        except ConfigError:
+            if self._asked.port or not port:
+                raise
+            sock = listen(self._address(0))  # somebody else has the port that it once found free
+        with sock:
+            address = self._address(sock.getsockname()[1])
+            host = socket.gethostname() if address.is_open else address.host
+            uri = f"{'https' if address.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{address.port}/score"
+            told = {"host": address.host, "port": address.port, "uri": uri, "tls_certificate": None, "tls_key": None}
+            if address.tls:
+                told |= {"tls_certificate": address.tls.certificate, "tls_key": address.tls.key}
+            folder.write("address.json", told)
+            start("guardian", folder, sock.fileno()).wait()  # it leaves us by a fork
+
+    def _address(self, port: int) -> Address:
+        asked = self._asked
+        tls = (
+            Tls(os.path.abspath(asked.tls_certificate), os.path.abspath(asked.tls_key)) if asked.tls_certificate and asked.tls_key else None
+        )
+        return Address(asked.host, port, tls)
+
+    def _check_open(self, order: Order) -> None:
+        if self._address(0).is_open and not order.spec.config["auth_enabled"] and not self._asked.open_without_keys:
+            raise ConfigError(
+                f"host={self._asked.host!r} with auth_enabled=False lets everyone who reaches this machine run the script: "
+                "ask for keys, or say LocalTarget(open_without_keys=True) if that is what you want"
+            )
+
+    def _check_address(self, folder: ServiceFolder) -> None:
+        """What listens goes on listening there, so that no caller is lost."""
+        if folder.guardian.holder() is None or not (folder.path / "address.json").exists():
+            return
+        known, asked = folder.read("address.json"), self._address(self._asked.port)
+        tls = (asked.tls.certificate, asked.tls.key) if asked.tls else (None, None)
+        if (asked.host, *tls) != (known["host"], known["tls_certificate"], known["tls_key"]) or asked.port not in (0, known["port"]):
+            raise ConflictError(
+                f"the service {folder.name!r} listens on {known['uri']}, and where it listens cannot be changed while it lives: "
+                "delete it first, or leave the LocalTarget as it is"
+            )
+
+    def _end(self, folder: ServiceFolder) -> None:
+        with suppress(OSError, DeploymentError):
+            ask(folder.control, {"do": "end"})
+        if folder.exists:
+            folder.keep(Course())
+        lives = [folder.guardian, folder.router]
+        if not _wait(lambda: not any(lock.holder() for lock in lives), END_SECONDS if _answers(folder) else 0):
+            for lock in lives:
+                _kill(lock)
+
+
+def _check_quiet(folder: ServiceFolder) -> None:
+    """Before anything is brought: a router that is at it would refuse what comes then."""
+    with suppress(OSError):
+        status = Status.from_plain(ask(folder.control, {"do": "status"}))
+        if status.state is State.TRANSITIONING:
+            raise ConflictError(f"the service {folder.name!r} is just being changed to revision {status.wanted}")
+
+
+def _stage_keys(folder: ServiceFolder, number: int, given: GivenKeys) -> None:
+    """Keys that are given count from when their revision serves; a new service has some at once."""
+    known = folder.keys.read_text().split() if folder.keys.exists() else []
+    keys = [
+        key or old
+        for key, old in zip((given.primary, given.secondary), known or [secrets.token_hex(KEY_BYTES) for _ in range(2)], strict=True)
+    ]
+    if not known:
+        _write_keys(folder.keys, keys)
+    elif keys != known:
+        _write_keys(folder.revision(number) / "keys", keys)
+
+
+def _write_keys(path: Path, keys: Sequence[str]) -> None:
+    making = path.with_name(f".{uuid4().hex}")
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("".join(f"{key}\n" for key in keys))
+    making.replace(path)
+
+
+def _told(folder: ServiceFolder, what: dict[str, Any]) -> None:
+    try:
+        ask(folder.control, what)
+    except OSError as error:
+        raise DeploymentError(f"the service {folder.name!r} does not answer ({error}): deploy it again") from error
+
+
+def _answers(folder: ServiceFolder) -> bool:
+    try:
+        ask(folder.control, {"do": "look"})
+    except (OSError, DeploymentError):
+        return False
+    return True
+
+
+def _kill(lock: Lock) -> None:
+    while holder := lock.holder():
+        with suppress(ProcessLookupError, KeyError):
+            os.kill(holder["pid"], signal.SIGKILL)
+        time.sleep(LOOK_SECONDS)
+
+
+def _wait(is_so: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
+
+
+def _until(is_so: Callable[[], bool], seconds: float, told: Callable[[], str]) -> None:
+    if not _wait(is_so, seconds):
+        raise DeploymentError(told())
