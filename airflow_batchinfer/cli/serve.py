@@ -179,7 +179,7 @@ def _seats(config: ServiceConfig) -> Seats:
     if not gpus:
         return Seats()
     free = lock_gpus(gpus, config.scale.most)
-    Seat({}, tuple(free)).release()  # each replica takes its own when it starts
+    Seat(locks=tuple(free)).release()  # each replica takes its own when it starts
     if len(free) < config.scale.most:
         raise WorkersUnavailable(
             f"{config.scale.most} replicas need as many GPUs, and {len(free)} of {len(gpus)} are free: "

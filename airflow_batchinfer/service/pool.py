@@ -17,6 +17,7 @@ from airflow_batchinfer.service.protocol import Ready, Said, Told, Unusable
 from airflow_batchinfer.service.replica import END_SECONDS, Replica, Role
 from airflow_batchinfer.service.restarts import Restarts
 from airflow_batchinfer.service.seats import Seat, Seats
+from airflow_batchinfer.service.watching import watch_memory
 
 DEATHS_BEFORE_THE_FIRST_ANSWER = 3
 SEAT_AGAIN_SECONDS = 2.0
@@ -27,7 +28,16 @@ class Pool:
     is; or holds why that cannot be.
     """
 
-    def __init__(self, role: Role, dispatcher: Dispatcher, scale: Scale, *, init_seconds: float, seats: Seats | None = None) -> None:
+    def __init__(
+        self,
+        role: Role,
+        dispatcher: Dispatcher,
+        scale: Scale,
+        *,
+        init_seconds: float,
+        seats: Seats | None = None,
+        most_memory_gb: float | None = None,
+    ) -> None:
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.wanted = scale.least
         self.restarted = 0
@@ -37,6 +47,7 @@ class Pool:
         self._dispatcher = dispatcher
         self._scale = scale
         self._init_seconds = init_seconds
+        self._most_memory_gb = most_memory_gb
         self._seats = seats or Seats()
         self._seated: dict[Replica, Seat] = {}
         self._vacant: dict[int, Seat] = {}
@@ -68,6 +79,8 @@ class Pool:
             self._start(place)
         if self._scale.least != self._scale.most:
             self._keep(self._follow(Autoscaler(self._scale, at_once)))
+        if self._most_memory_gb is not None:
+            self._keep(watch_memory(self._most_memory_gb, lambda: [*self._replicas.values(), *self._leaving]))
 
     async def close(self) -> None:
         """End all replicas: those that have nothing to do call `shutdown()`."""
@@ -165,7 +178,7 @@ class Pool:
         if place in self._replicas or place >= self.wanted or self._closing:
             return
         try:
-            seat = self._vacant.pop(place, None) or self._seats.take()
+            seat = self._vacant.pop(place, None) or self._seats.take(place)
             if seat is None:
                 self._wait_for_a_seat(place)
                 return
@@ -180,7 +193,7 @@ class Pool:
 
     def _seat(self, place: int, seat: Seat) -> Replica:
         try:
-            replica = Replica(place, self._role, seat.variables, self)
+            replica = Replica(place, self._role, seat, self)
         except OSError:
             seat.release()
             raise

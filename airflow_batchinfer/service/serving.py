@@ -41,7 +41,14 @@ class Serving:
         self.most_seconds = limits.scoring_seconds + limits.most_wait_seconds
         self.dispatcher = Dispatcher(limits)
         role = Role(service.launch, service.start, show)
-        self.pool = Pool(role, self.dispatcher, config.scale, init_seconds=config.initial_delay_seconds, seats=service.seats)
+        self.pool = Pool(
+            role,
+            self.dispatcher,
+            config.scale,
+            init_seconds=config.initial_delay_seconds,
+            seats=service.seats,
+            most_memory_gb=config.memory_gb_limit,
+        )
         self.pool.tell = tell
 
     def open(self) -> None:
