@@ -1,5 +1,6 @@
 """What a replica may have of its machine, and what becomes of one that takes more."""
 
+import asyncio
 import os
 
 import pytest
@@ -9,10 +10,10 @@ from airflow_batchinfer.service.config import Scale, ServiceConfig
 from airflow_batchinfer.service.limits import faults_of
 from airflow_batchinfer.service.machine import this_machine
 from airflow_batchinfer.service.seats import seats_of
-from airflow_batchinfer.service.wire import Failed, Failure
+from airflow_batchinfer.service.wire import Answered, Failed, Failure, Outcome
 from tests.integration.lab import Lab
 from tests.integration.leftovers import children
-from tests.integration.pools import opened, played
+from tests.integration.pools import Stage, opened, played
 
 MB = 1 << 20
 LIMIT_GB = 0.125
@@ -74,3 +75,42 @@ def test_without_a_limit_a_replica_may_use_all_cores_there_are(lab: Lab):
             assert (await stage.value(1))["cores"] == sorted(os.sched_getaffinity(0))
 
     played(play)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_one_request_that_ends_its_replica_costs_none_of_the_others_in_its_batch(lab: Lab, replicas: int):
+    async def play() -> None:
+        async with opened(lab, "poisoned_batches.py", Scale(replicas, replicas, 100, 1), at_once=64) as stage:
+            asked = await batch_of(stage, lab, "poison")
+            outcomes = [await one for one in asked]
+            assert [number for number, one in enumerate(outcomes) if one == Failed(Failure.DIED)] == [30]
+            assert sum(isinstance(one, Answered) for one in outcomes) == len(outcomes) - 1
+            await stage.until(lambda: stage.pool.ready == replicas, "all are back")
+            assert stage.pool.restarted == 2
+
+    played(play)
+
+
+def test_a_batch_that_takes_too_long_is_over_for_all_in_it_and_ends_one_replica_only(lab: Lab):
+    async def play() -> None:
+        async with opened(lab, "poisoned_batches.py", Scale(2, 2, 100, 1), at_once=64, scoring_seconds=1.0) as stage:
+            asked = await batch_of(stage, lab, "hang")
+            outcomes = [await one for one in asked]
+            assert Failed(Failure.TIMED_OUT) in outcomes
+            assert {type(one) for one in outcomes if one != Failed(Failure.TIMED_OUT)} == {Answered}
+            await stage.until(lambda: stage.pool.ready == 2, "it is replaced")
+            assert stage.pool.restarted == 1
+            assert await stage.value("again") == 1
+
+    played(play)
+
+
+async def batch_of(stage: Stage, lab: Lab, bad: str) -> list[asyncio.Task[Outcome]]:
+    """Sixty that come while all replicas are busy, so that each then has its share in one batch; the bad one is the thirtieth."""
+    await stage.pool.started
+    waiting = [asyncio.ensure_future(stage.ask("wait")) for _ in range(stage.pool.wanted)]
+    await stage.until((lab.state / "waiting").exists, "one is busy")
+    asked = [asyncio.ensure_future(stage.ask(bad if number == 30 else number)) for number in range(60)]
+    await asyncio.sleep(0)
+    (lab.state / "gate").touch()
+    return [*asked, *waiting]
