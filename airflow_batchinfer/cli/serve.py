@@ -15,7 +15,7 @@ from airflow_batchinfer.cli import environment
 from airflow_batchinfer.cli.display import open_display
 from airflow_batchinfer.cli.values import named_values
 from airflow_batchinfer.engine.scratch import scratch_folder
-from airflow_batchinfer.environments.gpus import GpuLock, lock_gpus, visible_gpus
+from airflow_batchinfer.environments.gpus import lock_gpus, visible_gpus
 from airflow_batchinfer.environments.interpreter import Interpreter
 from airflow_batchinfer.environments.providing import provide
 from airflow_batchinfer.errors import ConfigError, Faults, ScriptError, WorkersUnavailable
@@ -25,6 +25,7 @@ from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.service.config import ServiceConfig
 from airflow_batchinfer.service.keys import KeyFile, make_key_file
 from airflow_batchinfer.service.protocol import Start
+from airflow_batchinfer.service.seats import Seat, Seats
 from airflow_batchinfer.service.server import SERVER, Address, Tls, listen, serve
 from airflow_batchinfer.service.serving import Service
 from airflow_batchinfer.service.wire import PROFILES
@@ -64,7 +65,7 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
     folder = stack.enter_context(scratch_folder())
     model_folder = registry.bring(models, folder / "models") if registry else None
     key_file = options.key_file or (None if options.no_auth else make_key_file(folder))
-    gpus = _gpus(config, stack)
+    seats = _seats(config)
     interpreter = provide(LocalStore(folder), "environment.json", specification)
     start = Start(
         str(script),
@@ -81,7 +82,7 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
         launch=Launch(interpreter.executable, str(source), _environment(interpreter, model_folder, variables)),
         start=start,
         keys=keys or (KeyFile(key_file) if key_file else None),
-        gpus=gpus,
+        seats=seats,
     )
     display = stack.enter_context(open_display())
     showing = Showing(lambda place, line: display.say(line if place == SERVER else f"replica {place} | {line}"))
@@ -172,20 +173,19 @@ def _surroundings(options: argparse.Namespace, folder: Path, models: Sequence[Mo
     }
 
 
-def _gpus(config: ServiceConfig, stack: ExitStack) -> tuple[str, ...]:
-    """One for each replica that there may be; GPUs are not shared, as in AKS."""
+def _seats(config: ServiceConfig) -> Seats:
+    """One GPU for each replica that there may be, if there are any; GPUs are not shared, as in AKS."""
     gpus = visible_gpus()
     if not gpus:
-        return ()
-    locks: list[GpuLock] = lock_gpus(gpus, config.scale.most)
-    for lock in locks:
-        stack.callback(lock.release)
-    if len(locks) < config.scale.most:
+        return Seats()
+    free = lock_gpus(gpus, config.scale.most)
+    Seat(locks=tuple(free)).release()  # each replica takes its own when it starts
+    if len(free) < config.scale.most:
         raise WorkersUnavailable(
-            f"{config.scale.most} replicas need as many GPUs, and {len(locks)} of {len(gpus)} are free: "
+            f"{config.scale.most} replicas need as many GPUs, and {len(free)} of {len(gpus)} are free: "
             "ask for fewer with --replicas, or for none with BATCHINFER_GPUS="
         )
-    return tuple(lock.gpu for lock in locks)
+    return Seats(gpus, 1)
 
 
 def _how_to_call(url: str, key_file: str | None, address: Address) -> str:

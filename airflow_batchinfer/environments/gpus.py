@@ -37,12 +37,14 @@ def visible_gpus() -> tuple[str, ...]:
     return _gpus_of_the_driver()
 
 
-def lock_gpus(gpus: Sequence[str], most: int) -> list[GpuLock]:
-    """Take up to `most` of these GPUs, those that are free now; possibly none."""
+def lock_gpus(gpus: Sequence[str], most: int, *, different: bool = False) -> list[GpuLock]:
+    """Take up to `most` of these GPUs, those that are free now; possibly none. `different`: no GPU twice."""
     taken: list[GpuLock] = []
     seen: dict[str, int] = {}
     for gpu in gpus:
         share = seen[gpu] = seen.get(gpu, -1) + 1
+        if different and any(lock.gpu == gpu for lock in taken):
+            continue
         if len(taken) < most and (file := _lock(f"{gpu}.{share}")):
             taken.append(GpuLock(gpu, file))
     return taken

@@ -1,5 +1,8 @@
 """One queue for all replicas: each request to one that has room, once more if that one dies, and no longer than is allowed.
 
+Whoever was being answered when a replica died is a suspect: its second try has a replica to itself, so that one request which ends
+replicas fails alone, however many were in its batch. Suspects come before all that waits.
+
 Knows nothing of processes but `Replica.give` and `Replica.kill`, and nothing of HTTP. Invariant: every request that was let in
 gets exactly one outcome.
 """
@@ -15,6 +18,8 @@ from airflow_batchinfer.service.replica import Replica
 from airflow_batchinfer.service.wire import Answered, Failed, Failure, Outcome
 
 TRIES = 2
+# With less of its time left a request whose replica died is not tried again: it would only cost another replica.
+LEAST_LEFT = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Dispatcher:
         self._limits = limits
         self._admission = Admission(limits.most_wait_seconds)
         self._queue: deque[_Request] = deque()
+        self._suspects: deque[_Request] = deque()
+        self._with_suspect: set[Replica] = set()
         self._given: dict[int, _Request] = {}
         self._numbers = 0
         self._loop = asyncio.get_running_loop()
@@ -59,7 +66,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Requests that no replica has."""
-        return len(self._queue)
+        return len(self._queue) + len(self._suspects)
 
     @property
     def running(self) -> int:
@@ -71,12 +78,14 @@ class Dispatcher:
         if self.stopping:
             return Failed(Failure.STOPPING, 1)
         request = _Request(question, self._loop.create_future())
-        replica = None if self._queue else self._with_room()
+        replica = None if self._queue or self._suspects else self._with_room()
         if replica:
             self._give(request, replica)
         elif self._admission.may_wait(len(self._queue), self._most_at_once):
             self._queue.append(request)
             request.given_up = self._loop.call_later(self._limits.most_wait_seconds, self._give_up, request)
+            if self._suspects:
+                self._feed_all()
         else:
             return self._overloaded()
         return await request.future
@@ -84,7 +93,7 @@ class Dispatcher:
     def add(self, replica: Replica) -> None:
         """One more that may be asked."""
         self.ready.append(replica)
-        self._feed(replica)
+        self._feed_all()
 
     def remove(self, replica: Replica) -> None:
         """It is given nothing more; what it has, it may still answer."""
@@ -101,36 +110,45 @@ class Dispatcher:
         if isinstance(told.outcome, Answered):
             self._admission.note(told.outcome.seconds)
         self._settle(request, told.outcome)
+        self._with_suspect.discard(replica)
         self._begin_next(replica)
-        self._feed(replica)
+        if self._suspects:
+            self._feed_all()
+        else:
+            self._feed(replica)
 
     def lost(self, replica: Replica) -> None:
         """It is dead: what it had is tried once more, before all that waits."""
         self.remove(replica)
-        for number in sorted(replica.held, reverse=True):
-            request = self._given.pop(number, None)
-            if request is None:
-                continue
-            request.number = request.replica = None
-            request.has_begun = False
-            if request.tries >= TRIES:
-                self._settle(request, Failed(Failure.DIED))
-            else:
-                self.retried += 1
-                self._queue.appendleft(request)
-                if request.overrun is None:
-                    request.given_up = self._loop.call_later(self._limits.scoring_seconds, self._give_up, request)
+        self._with_suspect.discard(replica)
+        had = [request for number in replica.held if (request := self._given.pop(number, None))]
         replica.held.clear()
-        for other in list(self.ready):
-            self._feed(other)
+        not_begun = []
+        for request in had:
+            request.number = request.replica = None
+            if not request.has_begun:
+                request.given_up = self._loop.call_later(self._limits.scoring_seconds, self._give_up, request)
+                not_begun.append(request)
+            elif request.tries >= TRIES:
+                self._settle(request, Failed(Failure.DIED))
+            elif request.overrun and request.overrun.when() - self._loop.time() < LEAST_LEFT * self._limits.scoring_seconds:
+                self._settle(request, Failed(Failure.TIMED_OUT))
+            else:
+                request.has_begun = False
+                self._suspects.append(request)
+                self.retried += 1
+        self._queue.extendleft(reversed(not_begun))
+        self.retried += len(not_begun)
+        self._feed_all()
 
     def stop(self) -> None:
         """Nobody will answer any more."""
         self.stopping = True
         for replica in {request.replica for request in self._given.values() if request.replica}:
             replica.kill("the service was stopped")
-        for request in [*self._queue, *self._given.values()]:
+        for request in [*self._suspects, *self._queue, *self._given.values()]:
             self._settle(request, Failed(Failure.STOPPING))
+        self._suspects.clear()
         self._queue.clear()
 
     @property
@@ -139,10 +157,8 @@ class Dispatcher:
 
     def _with_room(self) -> Replica | None:
         """The one that has the least to do, if it may have more."""
-        if not self.ready:
-            return None
-        found = min(self.ready, key=_load)
-        return found if len(found.held) < self._most_held else None
+        found = min((replica for replica in self.ready if replica not in self._with_suspect), key=_load, default=None)
+        return found if found and len(found.held) < self._most_held else None
 
     @property
     def _most_held(self) -> int:
@@ -172,9 +188,20 @@ class Dispatcher:
             if request and not request.has_begun:
                 self._begin(request)
 
+    def _feed_all(self) -> None:
+        for replica in list(self.ready):
+            self._feed(replica)
+
     def _feed(self, replica: Replica) -> None:
-        while self._queue and replica in self.ready and len(replica.held) < self._most_held:
-            self._give(self._queue.popleft(), replica)
+        """Give it what it may have. While there are suspects, whoever has the least to do gets nothing else, and is soon free for one."""
+        while replica in self.ready and replica not in self._with_suspect and len(replica.held) < self._most_held:
+            if self._suspects and not replica.held:
+                self._with_suspect.add(replica)
+                self._give(self._suspects.popleft(), replica)
+            elif self._queue and not (self._suspects and replica is min(self.ready, key=_load)):
+                self._give(self._queue.popleft(), replica)
+            else:
+                return
 
     def _give_up(self, request: _Request) -> None:
         self._queue.remove(request)
@@ -183,8 +210,9 @@ class Dispatcher:
     def _overran(self, request: _Request) -> None:
         """Its time is up, wherever it is: a replica that has it is killed, and what else that has is tried again."""
         replica = request.replica
-        if request in self._queue:
-            self._queue.remove(request)
+        for waiting in (self._queue, self._suspects):
+            if request in waiting:
+                waiting.remove(request)
         self._settle(request, Failed(Failure.TIMED_OUT))
         if replica:
             replica.kill(f"run() took longer than {self._limits.scoring_seconds:g} s")

@@ -6,7 +6,7 @@ raises, before the service was ever ready ends the service; later it is only tri
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 
 from airflow_batchinfer.errors import ScriptError
@@ -16,14 +16,28 @@ from airflow_batchinfer.service.dispatching import Dispatcher
 from airflow_batchinfer.service.protocol import Ready, Said, Told, Unusable
 from airflow_batchinfer.service.replica import END_SECONDS, Replica, Role
 from airflow_batchinfer.service.restarts import Restarts
+from airflow_batchinfer.service.seats import Seat, Seats
+from airflow_batchinfer.service.watching import watch_memory
 
 DEATHS_BEFORE_THE_FIRST_ANSWER = 3
+SEAT_AGAIN_SECONDS = 2.0
 
 
 class Pool:
-    """See above. `started` is done when all replicas that there should be at first are ready, or holds why that cannot be."""
+    """See above. `started` is done when all replicas that there should be, and for which there are seats, are ready, and at least one
+    is; or holds why that cannot be.
+    """
 
-    def __init__(self, role: Role, dispatcher: Dispatcher, scale: Scale, *, init_seconds: float, gpus: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        role: Role,
+        dispatcher: Dispatcher,
+        scale: Scale,
+        *,
+        init_seconds: float,
+        seats: Seats | None = None,
+        most_memory_gb: float | None = None,
+    ) -> None:
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.wanted = scale.least
         self.restarted = 0
@@ -33,7 +47,14 @@ class Pool:
         self._dispatcher = dispatcher
         self._scale = scale
         self._init_seconds = init_seconds
-        self._gpus = gpus
+        self._most_memory_gb = most_memory_gb
+        self._seats = seats or Seats()
+        self._seated: dict[Replica, Seat] = {}
+        self._vacant: dict[int, Seat] = {}
+        self._unseated: set[int] = set()
+        self._asks_again = False
+        self._cap: int | None = None
+        self._asked_for = scale.least
         self._replicas: dict[int, Replica] = {}
         self._leaving: set[Replica] = set()
         self._restarts: dict[int, Restarts] = {}
@@ -47,12 +68,19 @@ class Pool:
         """Replicas that answer now."""
         return len(self._dispatcher.ready)
 
+    @property
+    def unschedulable(self) -> int:
+        """Replicas that there should be, and for which the machine has no free GPUs now."""
+        return len(self._unseated)
+
     def open(self, at_once: int) -> None:
         """Start the first replicas, and follow the load if there may be more."""
         for place in range(self.wanted):
             self._start(place)
         if self._scale.least != self._scale.most:
             self._keep(self._follow(Autoscaler(self._scale, at_once)))
+        if self._most_memory_gb is not None:
+            self._keep(watch_memory(self._most_memory_gb, lambda: [*self._replicas.values(), *self._leaving]))
 
     async def close(self) -> None:
         """End all replicas: those that have nothing to do call `shutdown()`."""
@@ -61,6 +89,7 @@ class Pool:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
+        self._leave_seats(0)
         replicas = [*self._replicas.values(), *self._leaving]
         for replica in replicas:
             if replica.ready:
@@ -88,13 +117,17 @@ class Pool:
         self._dispatcher.lost(replica)
 
     def gone(self, replica: Replica, how: str) -> None:
-        """Start another in its place, if there should be one."""
+        """Start another in its place, if there should be one: it gets the same seat."""
+        seat = self._seated.pop(replica)
         self._leaving.discard(replica)
-        if self._replicas.get(replica.place) is not replica:
+        is_of_the_place = self._replicas.get(replica.place) is replica
+        if is_of_the_place:
+            del self._replicas[replica.place]
+        if not is_of_the_place or self._closing or replica.place >= self.wanted:
+            seat.release()
+            self._seat_the_unseated()
             return
-        del self._replicas[replica.place]
-        if self._closing or replica.place >= self.wanted:
-            return
+        self._vacant[replica.place] = seat
         restarts = self._restarts.setdefault(replica.place, Restarts())
         pause = restarts.pause_seconds(replica.answered, replica.ready_seconds)
         if not self.started.done() and restarts.in_a_row >= DEATHS_BEFORE_THE_FIRST_ANSWER:
@@ -105,16 +138,33 @@ class Pool:
         self._start_after(pause, replica.place)
 
     def resize(self, wanted: int) -> None:
-        """Have so many replicas from now on."""
+        """Have so many replicas from now on, if no cap forbids it."""
+        self._asked_for = wanted
+        self._have(wanted if self._cap is None else min(wanted, self._cap))
+
+    def cap(self, most: int | None) -> None:
+        """Have no more than so many, whatever the load asks for; None ends that. Seats are free once who had them is gone."""
+        self._cap = most
+        self.resize(self._asked_for)
+
+    def _have(self, wanted: int) -> None:
         if wanted == self.wanted:
             return
         self.tell(f"{wanted} replicas instead of {self.wanted}")
         self.wanted = wanted
         for place in [place for place in self._replicas if place >= wanted]:
             self._retire(self._replicas.pop(place))
+        self._leave_seats(wanted)
         for place in range(wanted):
             if place not in self._pausing:
                 self._start(place)
+        self._note_start()
+
+    def _leave_seats(self, wanted: int) -> None:
+        """Of places that there should not be any more."""
+        self._unseated = {place for place in self._unseated if place < wanted}
+        for place in [place for place in self._vacant if place >= wanted]:
+            self._vacant.pop(place).release()
 
     def _start_after(self, pause: float, place: int) -> None:
         def due() -> None:
@@ -125,16 +175,48 @@ class Pool:
         self._later(pause, due)
 
     def _start(self, place: int) -> None:
-        if place not in self._replicas and place < self.wanted and not self._closing:
-            variables = {"CUDA_VISIBLE_DEVICES": self._gpus[place]} if self._gpus else {}
-            try:
-                replica = Replica(place, self._role, variables, self)
-            except OSError as error:
-                self._could_not_start(place, error)
+        if place in self._replicas or place >= self.wanted or self._closing:
+            return
+        try:
+            seat = self._vacant.pop(place, None) or self._seats.take(place)
+            if seat is None:
+                self._wait_for_a_seat(place)
                 return
-            self._replicas[place] = replica
-            self._keep(replica.begin())
-            self._later(self._init_seconds, lambda: self._overran_init(replica))
+            self._unseated.discard(place)
+            replica = self._seat(place, seat)
+        except OSError as error:
+            self._could_not_start(place, error)
+            return
+        self._replicas[place] = replica
+        self._keep(replica.begin())
+        self._later(self._init_seconds, lambda: self._overran_init(replica))
+
+    def _seat(self, place: int, seat: Seat) -> Replica:
+        try:
+            replica = Replica(place, self._role, seat, self)
+        except OSError:
+            seat.release()
+            raise
+        self._seated[replica] = seat
+        return replica
+
+    def _wait_for_a_seat(self, place: int) -> None:
+        """Nodes of jobs hold the same locks, and free them."""
+        if place not in self._unseated:
+            self._unseated.add(place)
+            self.tell(f"replica {place} waits for {self._seats.wants}, too few are free now")
+        if not self._asks_again:
+            self._asks_again = True
+            self._later(SEAT_AGAIN_SECONDS, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._asks_again = False
+        self._seat_the_unseated()
+
+    def _seat_the_unseated(self) -> None:
+        for place in sorted(self._unseated):
+            self._start(place)
+        self._note_start()
 
     def _could_not_start(self, place: int, error: OSError) -> None:
         told = f"replica {place} cannot be started: {error}"
@@ -150,7 +232,10 @@ class Pool:
             replica.ask_to_end()
             return
         self._dispatcher.add(replica)
-        if not self.started.done() and self.ready >= self.wanted:
+        self._note_start()
+
+    def _note_start(self) -> None:
+        if not self.started.done() and self.ready and self.ready >= self.wanted - self.unschedulable:
             self.started.set_result(None)
 
     def _is_unusable(self, replica: Replica, said: Unusable) -> None:
@@ -167,7 +252,9 @@ class Pool:
         replica.retired = True
         self._leaving.add(replica)
         self._dispatcher.remove(replica)
-        if replica.ready and not replica.held:
+        if not replica.ready:
+            replica.kill("it is not needed any more")
+        elif not replica.held:
             replica.ask_to_end()
 
     async def _follow(self, autoscaler: Autoscaler) -> None:

@@ -74,8 +74,8 @@ class Garbled(Exception):
     """A frame that means nothing."""
 
 
-def start_frame(start: Start) -> bytes:
-    """The first frame."""
+def start_frame(start: Start, cores: Sequence[int] = ()) -> bytes:
+    """The first frame; without cores it may use them all."""
     return pack(
         {
             "answers": True,
@@ -84,6 +84,7 @@ def start_frame(start: Start) -> bytes:
             "arguments": list(start.arguments),
             "logging_level": start.logging_level,
             "at_once": start.at_once,
+            "cores": list(cores),
             "azureml_compat": start.azureml_compat,
             "tensorflow_v1": start.tensorflow_v1,
             "surroundings": dict(start.surroundings),

@@ -12,12 +12,12 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from airflow_batchinfer.processes import MOST_CHARACTERS, Budget, Child, Launch, Show
 from airflow_batchinfer.service.protocol import Garbled, Question, Ready, Said, Start, ask_frame, read_frame, shutdown_frame, start_frame
+from airflow_batchinfer.service.seats import Seat
 from airflow_batchinfer.worker.framing import Unpacker
 
 READ_BYTES = 1 << 16
@@ -40,7 +40,7 @@ class Owner(Protocol):
 
 @dataclass(frozen=True)
 class Role:
-    """How a replica is started, the same for all but for its variables."""
+    """How a replica is started, the same for all but for its seat."""
 
     launch: Launch
     start: Start
@@ -50,7 +50,7 @@ class Role:
 class Replica(asyncio.Protocol):
     """See above. `held` is what it was given and has not answered, by number, in that order."""
 
-    def __init__(self, place: int, role: Role, variables: Mapping[str, str], owner: Owner) -> None:
+    def __init__(self, place: int, role: Role, seat: Seat, owner: Owner) -> None:
         self.place = place
         self.ready: Ready | None = None
         self.ready_at: float | None = None
@@ -60,6 +60,7 @@ class Replica(asyncio.Protocol):
         self.retired = False
         self.is_gone = asyncio.Event()
         self._role = role
+        self._cores = seat.cores
         self._owner = owner
         self._unpacker = Unpacker()
         self._transport: asyncio.WriteTransport | None = None
@@ -70,7 +71,7 @@ class Replica(asyncio.Protocol):
         reading = self._printed.open()
         twin = os.dup(theirs.fileno())
         try:
-            self._child = Child(role.launch, variables, reading, theirs.fileno(), twin)
+            self._child = Child(role.launch, seat.variables, reading, theirs.fileno(), twin)
         except BaseException:
             self._socket.close()
             self._printed.close()
@@ -84,6 +85,11 @@ class Replica(asyncio.Protocol):
     def ready_seconds(self) -> float:
         """How long it has been ready."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+
+    @property
+    def keeper(self) -> int:
+        """The process above it."""
+        return self._child.pid
 
     @property
     def is_closed(self) -> bool:
@@ -121,7 +127,7 @@ class Replica(asyncio.Protocol):
         if self._closed:
             self._transport.abort()
             return
-        self._transport.write(start_frame(self._role.start))
+        self._transport.write(start_frame(self._role.start, self._cores))
 
     def data_received(self, data: bytes) -> None:
         """Its answers."""

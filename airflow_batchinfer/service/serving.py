@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_batchinfer.processes import Launch, Show
 from airflow_batchinfer.service.config import ServiceConfig
@@ -13,6 +13,7 @@ from airflow_batchinfer.service.keys import KeyFile
 from airflow_batchinfer.service.pool import Pool
 from airflow_batchinfer.service.protocol import Start
 from airflow_batchinfer.service.replica import Role
+from airflow_batchinfer.service.seats import Seats
 
 LOOK_SECONDS = 0.02
 
@@ -26,7 +27,7 @@ class Service:
     launch: Launch
     start: Start
     keys: KeyFile | None
-    gpus: tuple[str, ...] = ()
+    seats: Seats = field(default_factory=Seats)
 
 
 class Serving:
@@ -40,7 +41,14 @@ class Serving:
         self.most_seconds = limits.scoring_seconds + limits.most_wait_seconds
         self.dispatcher = Dispatcher(limits)
         role = Role(service.launch, service.start, show)
-        self.pool = Pool(role, self.dispatcher, config.scale, init_seconds=config.initial_delay_seconds, gpus=service.gpus)
+        self.pool = Pool(
+            role,
+            self.dispatcher,
+            config.scale,
+            init_seconds=config.initial_delay_seconds,
+            seats=service.seats,
+            most_memory_gb=config.memory_gb_limit,
+        )
         self.pool.tell = tell
 
     def open(self) -> None:

@@ -50,6 +50,8 @@ def answer(requests: int, replies: int, told: Dict[str, Any], load: Load) -> Non
 
 def _start(told: Dict[str, Any], out: _Replies, load: Load) -> Optional[Caller]:
     started = time.monotonic()
+    if told["cores"]:
+        os.sched_setaffinity(0, told["cores"])
     logging.basicConfig(level=told["logging_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if told["surroundings"]:
         surroundings.arrange(surroundings.Surroundings(told["surroundings"], told["source"], told["script"], _nobody_to_ask))

@@ -239,6 +239,16 @@ def test_a_batch_is_what_has_come_and_nobody_waits_for_more(lab: Lab):
         assert [one.result().value for one in others] == [3, 3, 3]
 
 
+def test_each_replica_that_is_served_has_a_gpu_of_its_own_and_more_replicas_than_free_gpus_are_refused(lab: Lab):
+    two = {"BATCHINFER_GPUS": "a,b"}
+    server = Server(lab, "tells_itself.py", "--replicas", 1, environment=two).wait_until_ready()
+    assert server.ask(body=1).value["gpus"] == "a"
+    refused = Server(lab, "tells_itself.py", "--replicas", "1-2", environment=two).program.wait(30)
+    assert refused.code == 1
+    assert "2 replicas need as many GPUs, and 1 of 2 are free" in refused.stderr
+    assert Server(lab, "tells_itself.py", environment=two).wait_until_ready().ask(body=1).value["gpus"] == "b"
+
+
 def test_more_replicas_come_within_seconds_when_there_is_more_to_do(lab: Lab):
     server = Server(lab, "answers.py", "--replicas", "1-3", "--max-wait", 20_000).wait_until_ready()
     assert server.metric("batchinfer_replicas_ready") == 1

@@ -93,3 +93,10 @@ def test_an_id_with_a_slash_is_one_lock_in_our_folder(tmp_path: Path, taken: lis
 def test_users_of_one_host_share_the_folder(tmp_path: Path, taken: list[GpuLock]):
     taken += lock_gpus(["0"], 1)
     assert oct((tmp_path / "batchinfer-gpus").stat().st_mode & 0o7777) == "0o1777"
+
+
+def test_who_needs_different_gpus_gets_one_share_of_each(taken: list[GpuLock]):
+    taken += lock_gpus(["0", "0", "1"], 3, different=True)
+    assert [lock.gpu for lock in taken] == ["0", "1"]
+    taken += lock_gpus(["0", "0", "1"], 3, different=True)
+    assert [lock.gpu for lock in taken] == ["0", "1", "0"]

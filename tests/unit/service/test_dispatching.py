@@ -115,6 +115,70 @@ def test_fast_replicas_are_given_requests_ahead_and_a_death_costs_only_the_first
     played(play)
 
 
+def test_when_a_replica_dies_with_several_at_work_each_has_the_next_one_to_itself_and_only_the_culprit_fails():
+    async def play() -> None:
+        stage = Stage(at_once=4)
+        puppet = stage.puppet()
+        asked = await stage.ask(6)
+        stage.dispatcher.lost(puppet)
+        assert stage.dispatcher.waiting == 6
+        puppet = stage.puppet()
+        for _ in range(2):
+            assert len(puppet.held) == 1
+            stage.answer(puppet)
+        assert len(puppet.held) == 1
+        stage.dispatcher.lost(puppet)
+        puppet = stage.puppet()
+        assert len(puppet.held) == 1
+        stage.answer(puppet)
+        assert len(puppet.held) == 2
+        for _ in range(2):
+            stage.answer(puppet)
+        outcomes = [await one for one in asked]
+        assert [number for number, outcome in enumerate(outcomes) if outcome == Failed(Failure.DIED)] == [2]
+        assert all(isinstance(outcome, Answered) for number, outcome in enumerate(outcomes) if number != 2)
+        assert stage.dispatcher.running == stage.dispatcher.waiting == 0
+
+    played(play)
+
+
+def test_while_suspects_are_tried_one_by_one_the_other_replicas_answer_who_else_comes():
+    async def play() -> None:
+        stage = Stage(at_once=3)
+        dies, other = stage.puppet(), stage.puppet()
+        await stage.ask(4)
+        stage.dispatcher.lost(dies)
+        assert (len(other.held), stage.dispatcher.waiting) == (2, 2)
+        await stage.ask()  # the only replica is being emptied for a suspect
+        assert (len(other.held), stage.dispatcher.waiting) == (2, 3)
+        third = stage.puppet()
+        assert len(third.held) == 1
+        assert (len(other.held), stage.dispatcher.waiting) == (3, 1)
+        await stage.ask()
+        assert (len(third.held), len(other.held)) == (1, 3)
+        stage.answer(third)
+        assert (len(third.held), stage.dispatcher.waiting) == (1, 1)
+        stage.answer(third)
+        assert (len(third.held), stage.dispatcher.waiting) == (1, 0)
+
+    played(play)
+
+
+def test_what_has_hardly_any_time_left_when_its_replica_dies_costs_no_other_replica():
+    async def play() -> None:
+        stage = Stage(scoring_seconds=0.05, at_once=8)
+        hangs, other = stage.puppet(), stage.puppet()
+        stage.dispatcher.remove(other)
+        asked = await stage.ask(8)
+        stage.dispatcher.add(other)
+        assert await asked[0] == Failed(Failure.TIMED_OUT)
+        stage.dispatcher.lost(hangs)
+        assert [await one for one in asked] == [Failed(Failure.TIMED_OUT)] * 8
+        assert (other.held, other.killed_because) == ({}, "")
+
+    played(play)
+
+
 def test_a_request_that_takes_too_long_ends_its_replica_and_what_else_that_has_goes_on():
     async def play() -> None:
         stage = Stage(scoring_seconds=0.02, at_once=2)

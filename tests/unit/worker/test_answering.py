@@ -17,7 +17,7 @@ HIGH = 1030
 def answers(asked: list[bytes], at_once: int, least_descriptor: int = 0, **functions: object) -> list[Frame]:
     module = ModuleType("score")
     vars(module).update(functions)
-    told = {"at_once": at_once, "logging_level": "INFO", "surroundings": None, "source": "/", "script": "score.py"}
+    told = {"at_once": at_once, "cores": [], "logging_level": "INFO", "surroundings": None, "source": "/", "script": "score.py"}
     ours, theirs = socket.socketpair()
     with ours, theirs:
         descriptor = fcntl.fcntl(theirs, fcntl.F_DUPFD, least_descriptor)
