@@ -103,10 +103,10 @@ def step_to(wanted_hash: str, status: Status | None, version: str, *, overwrite:
 
 def state_of(*, is_changing: bool, failed: bool, ready: int, without_gpu: int) -> State:
     """The state of a service whose processes live."""
+    if without_gpu:
+        return State.UNSCHEDULABLE
     if is_changing:
         return State.TRANSITIONING
     if failed:
         return State.FAILED
-    if without_gpu:
-        return State.UNSCHEDULABLE
     return State.HEALTHY if ready else State.UNHEALTHY

@@ -69,6 +69,16 @@ class Pool:
         return len(self._dispatcher.ready)
 
     @property
+    def gpus_each(self) -> int:
+        """How many GPUs a replica has to itself."""
+        return self._seats.gpus_each
+
+    @property
+    def leaving(self) -> int:
+        """Replicas that are to end, and have not."""
+        return len(self._leaving)
+
+    @property
     def unschedulable(self) -> int:
         """Replicas that there should be, and for which the machine has no free GPUs now."""
         return len(self._unseated)

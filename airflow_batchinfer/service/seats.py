@@ -44,9 +44,14 @@ class Seats:
         self._cores_each = cores_each
 
     @property
+    def gpus_each(self) -> int:
+        """How many GPUs a seat has."""
+        return self._gpus_each or 0
+
+    @property
     def wants(self) -> str:
         """What a seat takes."""
-        return f"{self._gpus_each or 0} of this machine's {len(set(self._gpus))} GPUs"
+        return f"{self.gpus_each} of this machine's {len(set(self._gpus))} GPUs"
 
     def take(self, place: int) -> Seat | None:
         """A seat; None if there are not enough free GPUs now."""

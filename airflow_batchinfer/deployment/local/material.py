@@ -17,13 +17,16 @@ from uuid import uuid4
 from airflow_batchinfer.deployment.local.folder import ServiceFolder
 from airflow_batchinfer.deployment.spec import Spec
 from airflow_batchinfer.deployment.target import Order
+from airflow_batchinfer.environments.gpus import visible_gpus
 from airflow_batchinfer.environments.interpreter import Interpreter
 from airflow_batchinfer.environments.providing import provide
 from airflow_batchinfer.environments.specification import Specification
 from airflow_batchinfer.processes import Launch, without_secrets
 from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.service.keys import KeyFile
+from airflow_batchinfer.service.machine import this_machine
 from airflow_batchinfer.service.protocol import Start
+from airflow_batchinfer.service.seats import seats_of
 from airflow_batchinfer.service.serving import Service
 
 
@@ -79,6 +82,7 @@ def service_of(folder: ServiceFolder, number: int) -> Service:
             },
         ),
         keys=KeyFile(str(folder.keys)) if config.auth_enabled else None,
+        seats=seats_of(config, this_machine(visible_gpus())),
     )
 
 

@@ -17,6 +17,7 @@ from airflow_batchinfer.deployment.local.folder import Course, ServiceFolder
 from airflow_batchinfer.deployment.states import Failure
 from airflow_batchinfer.errors import BatchInferError, ConflictError, ScriptError, UserError
 from airflow_batchinfer.processes import Show
+from airflow_batchinfer.service.pool import Pool
 from airflow_batchinfer.service.protocol import Question
 from airflow_batchinfer.service.restarts import Restarts
 from airflow_batchinfer.service.server import SERVER, Front
@@ -25,6 +26,7 @@ from airflow_batchinfer.service.wire import Answered, Failed
 
 OK_BELOW = 400
 SHOWN_OF_AN_ANSWER = 500
+LOOK_SECONDS = 3.0  # longer than a pool takes to look for a free GPU again
 _EXPECTED = (BatchInferError, OSError, ValueError, KeyError)
 
 
@@ -144,7 +146,7 @@ class Revisions:
             if is_first:  # who is ready already may answer
                 self._give_requests_to(serving)
             serving.open()
-            await serving.pool.started
+            await self._until_started(serving)
             if spec.sample is not None:
                 await _ask_for(spec.sample, serving)
             self.serving = serving
@@ -153,6 +155,16 @@ class Revisions:
             self._coming = None
             if self.serving is not serving:
                 await serving.close()
+                if self.serving is not None:
+                    self.serving.pool.cap(None)
+
+    async def _until_started(self, serving: Serving) -> None:
+        making_room = asyncio.create_task(_make_room(serving.pool, self.serving.pool)) if self.serving is not None else None
+        try:
+            await serving.pool.started
+        finally:
+            if making_room:
+                making_room.cancel()
 
     def _take_its_keys(self, number: int) -> None:
         with suppress(FileNotFoundError):  # it sets none
@@ -188,6 +200,14 @@ class Revisions:
 
     def _teller(self, number: int) -> Callable[[str], None]:
         return partial(self._shower(number), SERVER)
+
+
+async def _make_room(new: Pool, old: Pool) -> None:
+    """One replica after the other gives its GPUs up while the new revision has none at all, if that can be enough for it."""
+    while new.gpus_each and new.gpus_each <= old.gpus_each * old.wanted:
+        if new.unschedulable == new.wanted and not old.leaving:
+            old.cap(old.wanted - 1)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _ask_for(sample: str, serving: Serving) -> None:

@@ -107,7 +107,7 @@ class Router:
         changing = revisions.is_changing and not revisions.trouble
         return Status(
             name=self._folder.name,
-            state=state_of(is_changing=changing, failed=failed, ready=ready, without_gpu=0),
+            state=state_of(is_changing=changing, failed=failed, ready=ready, without_gpu=self._without_gpu()),
             target="local",
             revision=course.good,
             wanted=course.wanted,
@@ -120,11 +120,21 @@ class Router:
             version=VERSION,
         )
 
+    def _without_gpu(self) -> int:
+        """Of the revision that comes up, or else of the one that serves."""
+        counted = self._revisions.comes_up or self._revisions.serving
+        return counted.pool.unschedulable if counted else 0
+
     def _detail(self, *, changing: bool) -> str:
-        coming = self._revisions.comes_up
+        coming, lacking = self._revisions.comes_up, self._without_gpu()
+        told = []
         if changing and coming:
-            return f"revision {self._revisions.course.wanted} comes up: {coming.pool.ready} of {coming.pool.wanted} replicas are ready"
-        return self._revisions.trouble
+            told.append(
+                f"revision {self._revisions.course.wanted} comes up: {coming.pool.ready} of {coming.pool.wanted} replicas are ready"
+            )
+        if lacking:
+            told.append(f"{lacking} of them find{'s' if lacking == 1 else ''} too few free GPUs")
+        return ", ".join(filter(None, [*told, self._revisions.trouble]))
 
     async def _watch_guardian(self) -> None:
         """Start another when there is none; the first one may be a moment from taking its lock."""

@@ -22,7 +22,10 @@ from airflow_batchinfer.deployment.states import State, Status
 from airflow_batchinfer.deployment.target import Order
 from airflow_batchinfer.deployment.targets import LOCAL, LocalTarget
 from airflow_batchinfer.deployment.version import VERSION
+from airflow_batchinfer.environments.gpus import visible_gpus
 from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError
+from airflow_batchinfer.service.limits import faults_of
+from airflow_batchinfer.service.machine import this_machine
 from airflow_batchinfer.service.server import Address, Tls, listen
 
 log = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class LocalServices:
     def apply(self, order: Order) -> int:
         """Bring what the revision needs, and tell the router, or start one."""
         folder = self._folder(order.name)
-        self._check_open(order)
+        self._check_possible(order)
         with folder.alone("another deployment", order.spec.hash):
             course = folder.course if folder.exists else Course()
             if folder.exists and course.wanted is None:
@@ -182,12 +185,18 @@ class LocalServices:
         )
         return Address(asked.host, port, tls)
 
-    def _check_open(self, order: Order) -> None:
-        if self._address(0).is_open and not order.spec.config["auth_enabled"] and not self._asked.open_without_keys:
-            raise ConfigError(
+    def _check_possible(self, order: Order) -> None:
+        config = order.spec.service_config()
+        faults = faults_of(config, this_machine(visible_gpus()))
+        if self._address(0).is_open and not config.auth_enabled and not self._asked.open_without_keys:
+            faults.append(
                 f"host={self._asked.host!r} with auth_enabled=False lets everyone who reaches this machine run the script: "
                 "ask for keys, or say LocalTarget(open_without_keys=True) if that is what you want"
             )
+        if config.namespace is not None:
+            faults.append(f"namespace={config.namespace!r}: one machine has no namespaces; leave it out")
+        if faults:
+            raise ConfigError(faults)
 
     def _check_address(self, folder: ServiceFolder) -> None:
         """What listens goes on listening there, so that no caller is lost."""
