@@ -4,11 +4,20 @@ Without this, whoever may connect could hold memory and connections by a head th
 """
 
 import asyncio
+import socket
+import struct
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
+# An answer of which nothing is taken for so long is given up.
+ANSWER_SECONDS = 60.0
+# When the service ends: so long a kept connection may bring one more request, and so long who is still sending it, or does not take
+# its answer, is waited for.
+IDLE_SECONDS = 1.0
+LAST_SECONDS = 5.0
+_FORGET_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class UpgradeRefused(Exception):
@@ -22,6 +31,10 @@ class Connection(HttpToolsProtocol):
     _head_began = False
     _head_bytes = 0
     _late: asyncio.TimerHandle | None = None
+    _is_last = False
+    _is_lost = False
+    _answers = 0
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has connected, and has so much time to ask."""
@@ -49,7 +62,12 @@ class Connection(HttpToolsProtocol):
             raise UpgradeRefused
         self._in_head, self._head_began, self._head_bytes = False, False, 0
         self._expect_nothing()
+        before = self.cycle
         super().on_headers_complete()
+        if self._is_last:
+            if before is not None:
+                before.keep_alive = True
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The body is whole: what comes next is a head."""
@@ -60,11 +78,22 @@ class Connection(HttpToolsProtocol):
         """Who is answered before the body is whole sends no more of it: the connection ends."""
         has_more = not self._in_head and not self.pipeline
         super().on_response_complete()
+        self._answers += 1
+        self._expect_taking()
         if has_more:
             self.transport.close()
 
+    def shutdown(self) -> None:
+        """The service ends: who was let in gets an answer, also who has asked already and was not read yet; the others have a moment."""
+        self._is_last = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        self.loop.call_later(IDLE_SECONDS, self._close)
+        self.loop.call_later(LAST_SECONDS, self._leave)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
+        self._is_lost = True
         self._expect_nothing()
         super().connection_lost(exc)
 
@@ -81,3 +110,30 @@ class Connection(HttpToolsProtocol):
         self._late = None
         if self._in_head and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
+
+    def _expect_taking(self) -> None:
+        """Look, while there is something of an answer that the caller has not taken, whether it takes any."""
+        left = self.transport.get_write_buffer_size()
+        if left and self._taking is None:
+            self._taking = self.loop.call_later(ANSWER_SECONDS, self._look_whether_taken, self._answers, left)
+
+    def _look_whether_taken(self, answers: int, left: int) -> None:
+        self._taking = None
+        if self._is_lost:
+            return
+        if self._answers == answers and self.transport.get_write_buffer_size() >= left:
+            self._reset()
+        else:
+            self._expect_taking()
+
+    def _leave(self) -> None:
+        waits_for_us = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+        if not waits_for_us and not self._is_lost:
+            self._reset()
+
+    def _reset(self) -> None:
+        """End it, and have the kernel forget at once what was not taken: it would keep that for who does not read as long as we."""
+        if (sock := self.transport.get_extra_info("socket")) is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET_AT_ONCE)
+        self._is_lost = True  # the descriptor may be another connection's in a moment
+        self.transport.abort()
