@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from airflow_batchinfer.service.dispatching import Dispatcher, Limits
+from airflow_batchinfer.service.dispatching import CALLER_LEFT, Dispatcher, Limits
 from airflow_batchinfer.service.protocol import Question, Told
 from airflow_batchinfer.service.wire import Answered, Failed, Failure, Outcome
 
@@ -230,6 +230,63 @@ def test_who_would_wait_in_vain_is_refused_at_once_and_told_when_to_come_again()
         [third] = await stage.ask()
         assert third.done()
         assert await third == Failed(Failure.OVERLOADED, 3)
+
+    played(play)
+
+
+@pytest.mark.parametrize("is_suspect", [False, True])
+def test_who_leaves_while_it_waits_is_not_scored(is_suspect: bool):
+    async def play() -> None:
+        stage = Stage()
+        if is_suspect:
+            stage.dispatcher.lost(await busy(stage))
+        asked = await stage.ask(2)
+        assert stage.dispatcher.waiting == 2 + is_suspect
+        asked[0].cancel(CALLER_LEFT)
+        with pytest.raises(asyncio.CancelledError):
+            await asked[0]
+        assert stage.dispatcher.waiting == 1 + is_suspect
+        puppet = stage.puppet()
+        for _ in range(1 + is_suspect):
+            stage.answer(puppet)
+        assert isinstance(await asked[1], Answered)
+
+    played(play)
+
+
+async def busy(stage: Stage) -> Puppet:
+    puppet = stage.puppet()
+    await stage.ask()
+    return puppet
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_a_replica_has_when_its_caller_leaves_is_told_to_the_log_as_ever(meanwhile: bool):
+    async def play() -> None:
+        stage = Stage()
+        puppet = stage.puppet()
+        [asked] = await stage.ask()
+        asked.cancel(CALLER_LEFT)
+        if not meanwhile:
+            await asyncio.sleep(0)
+        stage.answer(puppet)
+        assert await asked == Answered(200, b"1", 1.0)
+
+    played(play)
+
+
+def test_what_nobody_asks_for_any_more_is_not_tried_again_when_its_replica_dies_and_other_cancellations_are_obeyed():
+    async def play() -> None:
+        stage = Stage(at_once=2)
+        puppet = stage.puppet()
+        left, cancelled = await stage.ask(2)
+        left.cancel(CALLER_LEFT)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        stage.dispatcher.lost(puppet)
+        assert await left == Failed(Failure.DIED)
+        assert (stage.dispatcher.waiting, stage.dispatcher.running, stage.dispatcher.retried) == (0, 0, 0)
 
     played(play)
 
