@@ -134,9 +134,11 @@ def test_a_second_signal_does_not_wait(lab: Lab):
 def test_when_the_router_is_killed_no_replica_outlives_it(lab: Lab):
     server = Server(lab, "answers.py", "--replicas", 2).wait_until_ready()
     workers = server.program.workers()
+    assert len(workers) == 2
     lab.kill(server.program.pid)
     for worker in workers:
         wait_for_the_end(worker, 5)
+    assert wait_until(lambda: not lab.leftovers, "their keepers are gone too", 5)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +325,8 @@ def test_a_replica_whose_keeper_is_killed_or_does_not_answer_is_replaced(lab: La
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda worker=worker: not is_alive(worker), "the replica is gone")
         wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
+        assert worker not in server.program.workers()
+    assert server.metric("batchinfer_replicas_restarted_total") == 2
 
 
 def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
