@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_batchinfer.service.dispatching import CALLER_LEFT, Dispatcher, Limits
 from airflow_batchinfer.service.protocol import Question, Told
@@ -301,5 +303,63 @@ def test_when_the_service_stops_everybody_is_told():
         assert puppet.killed_because == "the service was stopped"
         [late] = await stage.ask()
         assert isinstance(await late, Failed)
+
+    played(play)
+
+
+class Story:
+    """Whatever may happen to a dispatcher; `left` are those who no more want to know."""
+
+    def __init__(self, at_once: int, seconds: float) -> None:
+        self.stage = Stage(most_wait_seconds=1e9, at_once=at_once)
+        self.puppets = [self.stage.puppet()]
+        self.asked: list[asyncio.Task[Outcome]] = []
+        self.left: set[int] = set()
+        self.seconds = seconds
+
+    def ask(self, _: int) -> None:
+        self.asked.append(asyncio.ensure_future(self.stage.dispatcher.ask(QUESTION)))
+
+    def answer(self, which: int) -> None:
+        if (puppet := self._puppet(which)).held:
+            self.stage.answer(puppet, self.seconds)
+
+    def die(self, which: int) -> None:
+        self.stage.dispatcher.lost(self._puppet(which))
+
+    def come(self, _: int) -> None:
+        self.puppets.append(self.stage.puppet())
+
+    def retire(self, which: int) -> None:
+        self.stage.dispatcher.remove(self._puppet(which))
+
+    def leave(self, which: int) -> None:
+        if self.asked:
+            self.left.add(which % len(self.asked))
+            self.asked[which % len(self.asked)].cancel(CALLER_LEFT)
+
+    def _puppet(self, which: int) -> Puppet:
+        return self.puppets[which % len(self.puppets)]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from([Story.ask, Story.answer, Story.die, Story.come, Story.retire, Story.leave]), st.integers(0, 5)), max_size=60
+)
+
+
+@given(STEPS, st.integers(1, 3), st.sampled_from([0.0001, 1.0]))
+def test_whatever_happens_everybody_gets_one_outcome(steps: list[tuple[Callable, int]], at_once: int, seconds: float):
+    async def play() -> None:
+        story = Story(at_once, seconds)
+        for step, which in steps:
+            step(story, which)
+            await asyncio.sleep(0)
+        story.come(0)
+        while busy := [puppet for puppet in story.puppets if puppet.held]:
+            story.stage.answer(busy[0], seconds)
+        ended = await asyncio.gather(*story.asked, return_exceptions=True)
+        assert (story.stage.dispatcher.running, story.stage.dispatcher.waiting) == (0, 0)
+        for number, outcome in enumerate(ended):
+            assert isinstance(outcome, Answered) or outcome == Failed(Failure.DIED) or number in story.left
 
     played(play)
