@@ -268,7 +268,10 @@ def test_more_connections_than_there_are_descriptors_for_are_refused_and_replica
     few = ("bash", "-c", 'ulimit -Sn 200; ulimit -Hn 400; exec "$@"', "bash")
     server = Server(lab, "answers.py", "--max-wait", 20_000, within=few).wait_until_ready()
     with ExitStack() as stack:
-        for _ in range(200):  # half of what there may be, not half of what there was
+        for _ in range(150):  # half of what there may be is 200, half of what there was at first is 100
+            stack.enter_context(server.connect())
+        assert server.ask(body=1).status == 200
+        for _ in range(50):
             stack.enter_context(server.connect())
         [worker] = server.program.workers()
         lab.kill(worker)

@@ -127,9 +127,11 @@ def test_a_replica_that_takes_the_place_of_a_dead_one_has_its_gpu_and_nobody_els
     async def play() -> None:
         async with opened(lab, "tells_itself.py", FIXED[1], seats=Seats(gpus, 1)) as stage:
             first = await stage.value(1)
+            free_when_told: list[list[str]] = []
+            stage.pool.tell = lambda _: free_when_told.append(are_free(gpus))
             lab.kill(first["pid"])
-            await stage.until(lambda: stage.pool.restarted, "it is replaced")
-            assert are_free(gpus) == ["b"]
+            await stage.until(lambda: free_when_told, "it is told that it is replaced")
+            assert free_when_told == [["b"]]
             second = await stage.value(1)
             assert (second["gpus"], second["pid"] != first["pid"]) == ("a", True)
 
@@ -157,6 +159,20 @@ def test_who_is_sent_away_finishes_and_leaves_its_gpu_and_the_same_number_may_co
                 stage.pool.resize(wanted)
             assert await stage.value(1)
             await stage.until(lambda: len(are_free(gpus)) == 1, "one is left")
+
+    played(play)
+
+
+def test_a_place_that_waits_to_be_started_again_keeps_its_gpu_until_nobody_wants_it(lab: Lab, gpus: tuple[str, ...]):
+    async def play() -> None:
+        async with opened(lab, lab.script("import os\nos._exit(7)\n"), FIXED[2], seats=Seats(gpus, 1)) as stage:
+            stage.pool.started.set_result(None)
+            await stage.until(lambda: sum("started in 0.5 s" in line for line in stage.told) == 2, "both pause")
+            assert are_free(gpus) == []
+            stage.pool.resize(1)
+            await stage.until(lambda: len(are_free(gpus)) == 1, "the one that is not wanted leaves its GPU")
+            await stage.pool.close()
+            assert are_free(gpus) == list(gpus)
 
     played(play)
 
