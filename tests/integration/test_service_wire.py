@@ -154,6 +154,7 @@ def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(profil
     ],
 )
 def test_under_the_other_profile_whatever_the_script_does_wrong_is_500(inference_server: Server, what: str, why: str):
+    wait_for_both(inference_server)
     answer = inference_server.do(what, x_request_id=f"bad-{what}")
     assert (answer.status, answer.headers["x-ms-run-function-failed"]) == (500, "True")
     told(inference_server, f"request bad-{what}: 500")
