@@ -338,7 +338,9 @@ def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
     missing = server.ask(body={"factor": 3}, content_type="application/json")
     assert (missing.status, missing.value["message"]) == (400, "A value is not provided for the 'data' parameter.")
     assert server.ask(body={"data": [[1, 2]]}, content_type="text/plain").status == 415
-    assert sorted(server.ask("/swagger.json").value["definitions"]["ServiceInput"]["properties"]) == ["data"]
+    described = server.ask("/swagger.json").value["definitions"]["ServiceInput"]
+    assert described["example"] == {"data": [[0.5, 1.5]], "factor": ""}
+    assert described["properties"]["data"]["items"] == {"type": "array", "items": {"type": "number", "format": "double"}}
 
 
 def test_a_model_is_where_a_script_looks_for_it_by_its_folder_or_by_azure_ml_s_names_in_a_python_of_its_own_too(lab: Lab):
