@@ -49,12 +49,15 @@ class _ServiceTask(BaseOperator):
         self.workspace = workspace
         self.workspace_conn_id = workspace_conn_id
         self._may_be_stopped = False
+        self._opened: Workspace | None = None
 
     def opened(self) -> "Workspace":
-        """The workspace."""
+        """The workspace, which is probed once."""
         from airflow_batchinfer.hooks.workspace import open_workspace
 
-        return open_workspace(self.workspace, self.workspace_conn_id)
+        if self._opened is None:
+            self._opened = open_workspace(self.workspace, self.workspace_conn_id)
+        return self._opened
 
     def rendered_keys(self, keys: Unstored, context: Context) -> dict[str, str]:
         """Keys, which are in no template field; masked in the log from now on."""
