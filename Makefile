@@ -6,6 +6,7 @@ BIN := .venv/bin
 AZURITE := build/azurite
 AZURITE_VERSION := 3.37.0
 ORIGINAL := build/original
+INFERENCE_SERVER := build/inference-server
 # What the tests start, and the package of Debian and Ubuntu that brings it.
 PROGRAMS := chromium=chromium redis-server=redis-server ip=iproute2 nsenter=util-linux npm=npm
 SYNCED := .venv/.synced
@@ -51,14 +52,17 @@ test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machin
 test-services: $(SYNCED) system-packages $(AZURITE)  ## the tests in a real Airflow, on a cluster of them, on object storage and in a browser, all of which they start; what is missing is installed
 	$(BIN)/pytest -q -m services tests
 
-test-oracles: $(SYNCED) $(ORIGINAL)/.installed  ## the tests that ask Azure ML's own SDK, in an environment of its own
+test-oracles: $(SYNCED) $(ORIGINAL)/.installed $(INFERENCE_SERVER)/.installed  ## the tests that ask Azure ML's own SDK and inference server, each in an environment of its own
 	$(BIN)/pytest -q -m oracles tests/oracles
 
-# It does not install beside Airflow. Its packages are pinned for Python 3.11, which uv brings where there is none.
-$(ORIGINAL)/.installed: tests/oracles/requirements.txt | $(SYNCED)
-	@echo "Installing Azure ML's SDK into $(ORIGINAL)"
-	@$(BIN)/uv venv --quiet --clear --python 3.11 $(ORIGINAL)
-	@$(BIN)/uv pip install --quiet --python $(ORIGINAL)/bin/python -r tests/oracles/requirements.txt
+# Neither installs beside Airflow. Their packages are pinned for Python 3.11, which uv brings where there is none.
+$(ORIGINAL)/.installed: tests/oracles/requirements.txt
+$(INFERENCE_SERVER)/.installed: tests/oracles/inference_server_requirements.txt
+
+$(ORIGINAL)/.installed $(INFERENCE_SERVER)/.installed: | $(SYNCED)
+	@echo "Installing Azure ML's own into $(@D)"
+	@$(BIN)/uv venv --quiet --clear --python 3.11 $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $<
 	@touch $@
 
 # PostgreSQL's programs are on no PATH. They are looked for one by one, since who has them need not have them from a package.

@@ -1,25 +1,48 @@
-"""S9's other side: FastAPI, one worker of uvicorn, an async route that calls the same function. `python fastapi_program.py PORT`."""
+"""S9's other side: FastAPI under uvicorn, an async route that calls the script's function.
+
+`python fastapi_program.py SCRIPT PORT WORKERS`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
 
-sys.path.insert(0, str(Path(__file__).with_name("entry_scripts")))
-import argmax
-
-app = FastAPI()
+SCRIPT = "S9_SCRIPT"
+FOLDER = Path(__file__).parent
 
 
-@app.post("/score")
-async def score(request: Request) -> int:
-    """As a script's `run` is called."""
-    return argmax.run(await request.body())
+def make() -> FastAPI:
+    """One worker's, with the script in its own process."""
+    sys.path.insert(0, str(FOLDER / "entry_scripts"))
+    script = importlib.import_module(os.environ[SCRIPT])
+    script.init()
+    app = FastAPI()
+
+    @app.post("/score")
+    async def score(request: Request) -> int:
+        return script.run(await request.body())
+
+    return app
 
 
 if __name__ == "__main__":
-    argmax.init()
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False)
+    _script, _port, _workers = sys.argv[1:]
+    os.environ[SCRIPT] = _script
+    # By name, since each worker imports it.
+    app = f"{Path(__file__).stem}:make"
+    uvicorn.run(
+        app,
+        factory=True,
+        app_dir=str(FOLDER),
+        host="127.0.0.1",
+        port=int(_port),
+        workers=int(_workers),
+        log_level="error",
+        access_log=False,
+    )

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 
 from airflow_batchinfer.cli.tables import print_table
 from airflow_batchinfer.deployment import deploying
@@ -19,7 +18,7 @@ def list_services(options: argparse.Namespace) -> None:
     for known in deploying.all_records(workspace):
         status = _status(workspace, known.name)
         rows.append((known.name, *_columns(status), known.place))
-        found.append({"name": known.name, "place": known.place, **(status.as_plain() if status else {"state": None})})
+        found.append({"name": known.name, "place": known.place, **(status.as_plain() if isinstance(status, Status) else {"state": status})})
     if options.json:
         print(json.dumps(found))
         return
@@ -61,15 +60,15 @@ def delete(options: argparse.Namespace) -> None:
     print(f"deleted {options.name}")
 
 
-def _status(workspace: Workspace, name: str) -> Status | None:
+def _status(workspace: Workspace, name: str) -> Status | str:
+    """How it is; only where it runs it can be looked at."""
     try:
-        return deploying.find(workspace, name)
-    except ConflictError as error:  # only where it runs it can be looked at
-        print(f"batchinfer: {error}", file=sys.stderr)
-        return None
+        return deploying.find(workspace, name) or "gone"
+    except ConflictError:
+        return "elsewhere"
 
 
-def _columns(status: Status | None) -> tuple[str, ...]:
-    if status is None:
-        return "?", "", "", ""
+def _columns(status: Status | str) -> tuple[str, ...]:
+    if isinstance(status, str):
+        return status, "", "", ""
     return str(status.state), str(status.revision or ""), f"{status.replicas_ready}/{status.replicas_wanted}", status.scoring_uri or ""

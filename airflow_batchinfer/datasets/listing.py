@@ -6,15 +6,12 @@ little memory as it takes to sort it; any other file system lists at once. Overl
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
-
-from fsspec import AbstractFileSystem
-from fsspec.utils import glob_translate
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from airflow_batchinfer.datasets.dataset import is_reference
 from airflow_batchinfer.datasets.file_dataset import FileDataset
@@ -30,6 +27,9 @@ from airflow_batchinfer.storage import (
     local_path,
     open_file_system,
 )
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 GLOB_CHARACTERS = re.compile(r"[*?\[]")
 
@@ -98,8 +98,14 @@ def _match_local(path: Path) -> Iterator[Item]:
     top, depth = _fixed_part(str(path))
     if not Path(top).is_dir():
         raise NotFoundError(f"the input {str(path)!r} matches nothing: there is no folder {top}")
-    matches = re.compile(glob_translate(str(path))).match
+    matches = _matcher(str(path))
     return (Item(*found) for found in walk(Path(top), depth) if matches(found[0]))
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    from fsspec.utils import glob_translate
+
+    return re.compile(glob_translate(pattern)).match
 
 
 def _fixed_part(pattern: str) -> tuple[str, int | None]:
@@ -118,7 +124,7 @@ def _list_remote(url: str) -> Iterator[Item]:
         elif entry:
             yield from _below(fs, path)
         elif GLOB_CHARACTERS.search(path):
-            matches = re.compile(glob_translate(path)).match
+            matches = _matcher(path)
             yield from (item for item in _below(fs, _fixed_part(path)[0]) if matches(_plain(fs, item.path)))
         else:
             raise NotFoundError(f"the input {url!r} does not exist")
@@ -126,18 +132,18 @@ def _list_remote(url: str) -> Iterator[Item]:
         raise StorageError(f"the input {url!r} cannot be listed: {error}. Check the address and the credentials") from error
 
 
-def _entry(fs: AbstractFileSystem, path: str, url: str) -> dict[str, Any] | None:
+def _entry(fs: "AbstractFileSystem", path: str, url: str) -> dict[str, Any] | None:
     try:
         return cast("dict[str, Any]", insist(lambda: fs.info(path), url))
     except FileNotFoundError:
         return None
 
 
-def _plain(fs: AbstractFileSystem, path: str) -> str:
+def _plain(fs: "AbstractFileSystem", path: str) -> str:
     return str(fs._strip_protocol(path))  # noqa: SLF001 - fsspec's documented extension point, public in all but name
 
 
-def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
+def _below(fs: "AbstractFileSystem", folder: str) -> Iterator[Item]:
     if "s3" in fs.protocol:
         yield from _s3_pages(fs, folder)
         return
@@ -149,7 +155,7 @@ def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
         yield _item(fs, found[path])
 
 
-def _s3_pages(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
+def _s3_pages(fs: "AbstractFileSystem", folder: str) -> Iterator[Item]:
     bucket, _, prefix = folder.partition("/")
     request = {"Bucket": bucket, "Prefix": f"{prefix.rstrip('/')}/" if prefix else ""}
     while True:
@@ -162,7 +168,7 @@ def _s3_pages(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _azure_blobs(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
+def _azure_blobs(fs: "AbstractFileSystem", folder: str) -> Iterator[Item]:
     # An item takes about 100 bytes this way. No name holds a null, and it is the least of all characters, so paths decide.
     held = [f"{blob.path}\0{blob.size}\0{blob.etag}".encode() for blob in blobs_below(fs, folder) if not blob.is_folder]
     held.sort()
@@ -172,7 +178,7 @@ def _azure_blobs(fs: AbstractFileSystem, folder: str) -> Iterator[Item]:
         yield Item(f"abfs://{path}", int(size), etag)
 
 
-def _item(fs: AbstractFileSystem, entry: dict[str, Any]) -> Item:
+def _item(fs: "AbstractFileSystem", entry: dict[str, Any]) -> Item:
     return Item(str(fs.unstrip_protocol(entry["name"])), int(entry["size"] or 0), version_of(entry))
 
 

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from airflow_batchinfer.deployment import record
+from airflow_batchinfer.deployment.spec import KEY_NAMES, check_another_key
 from airflow_batchinfer.deployment.states import Failure, State, Status, Step, step_to
 from airflow_batchinfer.deployment.target import Order, Target, UnderWay
 from airflow_batchinfer.deployment.targets import LocalTarget, open_target
 from airflow_batchinfer.deployment.version import VERSION
-from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError, NotFoundError, ScriptError
-from airflow_batchinfer.service.config import key_fault
+from airflow_batchinfer.errors import ConflictError, DeploymentError, NotFoundError, ScriptError
 from airflow_batchinfer.workspace import Workspace
 
 LOOK_SECONDS = 0.2
-KEY_NAMES = ("primary", "secondary")
 LOGGED_LINES = 30
 
 
@@ -98,11 +97,7 @@ def delete(workspace: Workspace, name: str, *, forget: bool = False) -> bool:
 
 def regenerate(workspace: Workspace, name: str, which: str, key: str | None = None) -> None:
     """Replace one key, by its Azure ML name: `Primary` or `Secondary`, in any case."""
-    faults = [] if which.lower() in KEY_NAMES else [f"key={which!r}: give one of {', '.join(KEY_NAMES)}"]
-    if key is not None and (fault := key_fault(key)):
-        faults.append(f"new_key: {fault}")
-    if faults:
-        raise ConfigError(faults)
+    check_another_key(which, key)
     opened(workspace, name).regenerate(name, KEY_NAMES.index(which.lower()), key)
 
 

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from airflow_batchinfer.service.config import ServiceConfig
+from airflow_batchinfer.environments.python_environment import is_template
+from airflow_batchinfer.errors import ConfigError
+from airflow_batchinfer.service.config import ServiceConfig, key_fault
 
 FORMAT = 1
 KEYS = ("primary_key", "secondary_key")
+KEY_NAMES = ("primary", "secondary")
 # They say nothing of how a service answers.
 _TOLD_ONLY = ("tags", "properties", "description")
 
@@ -81,3 +84,14 @@ def digests_of(keys: GivenKeys) -> tuple[str | None, str | None]:
     """What is stored of keys."""
     primary, secondary = (None if key is None else hashlib.sha256(key.encode()).hexdigest() for key in (keys.primary, keys.secondary))
     return primary, secondary
+
+
+def check_another_key(which: object, key: object = None) -> None:
+    """Raise unless this key may be replaced by that one, as far as a template lets know."""
+    faults = []
+    if not is_template(which) and str(which).lower() not in KEY_NAMES:
+        faults.append(f"key={which!r}: give one of {', '.join(KEY_NAMES)}")
+    if key is not None and not is_template(key) and (fault := key_fault(key)):
+        faults.append(f"new_key: {fault}")
+    if faults:
+        raise ConfigError(faults)

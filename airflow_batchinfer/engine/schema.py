@@ -36,7 +36,7 @@ class Column(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """All of them, and the mini-batch that named them."""
+    """All of them, and the earliest mini-batch that is known to have named them so."""
 
     source: int
     columns: list[Column]
@@ -193,7 +193,9 @@ def _joined(known: Columns | None, here: Columns) -> Columns:
         raise _Misfit(f"there is no column {missing[0]!r}", known.source, indivisible=True)
     if added := [name for name in own if name not in names]:
         raise _Misfit(f"there is a column {added[0]!r}", known.source, indivisible=False)
-    return Columns(known.source, [_joined_column(column, own[name]) for name, column in names.items()])
+    columns = [_joined_column(column, own[name]) for name, column in names.items()]
+    # Who adds something has the same names, so the earlier of both has named them too.
+    return known if columns == known.columns else Columns(min(known.source, here.source), columns)
 
 
 def _joined_column(known: Column, here: Column) -> Column:

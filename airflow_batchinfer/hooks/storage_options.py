@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 from airflow.sdk import Connection
 
 Options = dict[str, Any]
@@ -116,6 +115,8 @@ def _given(options: Options) -> Options:
 
 
 def _refuse_unknown(protocol: str, options: Options) -> None:
+    import fsspec
+
     try:
         kinds = fsspec.get_filesystem_class(protocol).__mro__
     except ImportError:

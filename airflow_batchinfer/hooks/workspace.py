@@ -6,11 +6,10 @@ from pathlib import Path
 
 from airflow.sdk.bases.hook import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
-from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import BatchInferError, ConfigError
 from airflow_batchinfer.hooks.storage import use_airflow_connections
-from airflow_batchinfer.storage import is_local, split_connection, with_connection
+from airflow_batchinfer.storage import is_local, split_connection, split_protocol, with_connection
 from airflow_batchinfer.workspace import Workspace
 
 log = logging.getLogger(__name__)

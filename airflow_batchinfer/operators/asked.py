@@ -36,7 +36,7 @@ class Unstored:
     values: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"<{', '.join(sorted(self.values)) or 'nothing'}: rendered by the nodes, never stored>"
+        return f"<{', '.join(sorted(self.values)) or 'nothing'}: rendered when the task runs, never stored>"
 
 
 def plain_config(config: ParallelRunConfig) -> Plain:
@@ -181,6 +181,13 @@ def check_workspace(url: object, conn_id: object) -> None:
         raise ConfigError(f"workspace_conn_id={conn_id!r} is no template: give the connection's name, or a template as workspace")
     if isinstance(url, str) and url and not is_template(url) and "://" not in url and not url.startswith(("/", "~")):
         raise ConfigError(f"workspace={url!r} must be a URL or an absolute path, since every worker of Airflow has its own folders")
+
+
+def plain_flag(name: str, value: object) -> bool:
+    """True or False: a template would be text, and any text is true."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: give True or False; it cannot be a template")
+    return value
 
 
 def check_node_count(node_count: object) -> None:

@@ -1,5 +1,6 @@
 """What a DAG asks of a service, as plain values that Airflow can render, and back. Keys are in no template field: Airflow stores those."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -43,9 +44,35 @@ def plain_service(config: object) -> Plain:
     return plain_config(config)
 
 
-def unstored_keys(config: ServiceConfig) -> Unstored:
-    """Its keys."""
-    return Unstored({name: value for name in KEYS if (value := getattr(config, name)) is not None})
+def keys_of(config: object) -> dict[str, object]:
+    """The keys that a ServiceConfig sets."""
+    return {name: value for name in KEYS if (value := getattr(config, name, None)) is not None}
+
+
+def unstored_keys(keys: Mapping[str, object]) -> Unstored:
+    """Keys by the names of their arguments; a template is rendered when the task runs."""
+    if late := [name for name, key in keys.items() if not isinstance(key, str)]:
+        told = "the output of a task cannot be given there, since Airflow stores it; give a template of a connection or a variable"
+        raise ConfigError(f"{', '.join(late)}: {told}")
+    return Unstored(keys)
+
+
+def plain_seconds(name: str, value: object) -> float:
+    """A length of time."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"{name}={value!r}: give a number of seconds, more than 0")
+    return value
+
+
+def plain_sample(sample: object) -> object:
+    """Text, or what JSON can hold once its templates are rendered."""
+
+    def later(value: object) -> None:
+        if not is_template(value):
+            raise ConfigError(f"sample_input: a {type(value).__name__} is no JSON; give text, or what JSON can hold")
+
+    json.dumps(sample, default=later)
+    return sample
 
 
 def service_of(rendered: Plain, keys: Mapping[str, str]) -> ServiceConfig:

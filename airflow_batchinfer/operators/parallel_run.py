@@ -21,6 +21,7 @@ from airflow_batchinfer.operators.asked import (
     check_workspace,
     plain_arguments,
     plain_config,
+    plain_flag,
     plain_inputs,
     plain_models,
     plain_output_dir,
@@ -91,8 +92,8 @@ class ParallelRunOperator(TaskGroup):
             "side_inputs": faults.attempt(lambda: plain_side_inputs(side_inputs or {})),
             "arguments": faults.attempt(lambda: plain_arguments(arguments)),
             "output_dir": faults.attempt(lambda: plain_output_dir(output_dir)),
-            "allow_reuse": faults.attempt(lambda: _flag("allow_reuse", allow_reuse)),
-            "allow_empty": faults.attempt(lambda: _flag("allow_empty", allow_empty)),
+            "allow_reuse": faults.attempt(lambda: plain_flag("allow_reuse", allow_reuse)),
+            "allow_empty": faults.attempt(lambda: plain_flag("allow_empty", allow_empty)),
             "workspace": workspace,
             "workspace_conn_id": workspace_conn_id,
         }
@@ -139,13 +140,6 @@ def _check_place(group: TaskGroup) -> None:
                 "itself mapped: give all inputs to one ParallelRunOperator, or make one for each in a Python loop"
             )
         above = above.parent_group
-
-
-def _flag(name: str, value: object) -> bool:
-    """A template here would be text, and text is true."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name}={value!r}: give True or False; it cannot be a template")
-    return value
 
 
 def _as_list(outlets: object) -> Sequence[object]:

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
 
+from airflow_batchinfer.deployment.spec import check_another_key
 from airflow_batchinfer.deployment.targets import LocalTarget, checked
 from airflow_batchinfer.errors import ConfigError, DeploymentError, Faults
-from airflow_batchinfer.operators.asked import Unstored, check_environment, check_source, check_workspace, plain_models
+from airflow_batchinfer.operators.asked import Unstored, check_environment, check_source, check_workspace, plain_flag, plain_models
 from airflow_batchinfer.operators.asked_service import (
     check_name,
     inference_of,
+    keys_of,
     plain_inference,
+    plain_sample,
+    plain_seconds,
     plain_service,
     service_of,
     target_of,
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
     from airflow_batchinfer.workspace import Workspace
 
 LOOK_SECONDS = 5.0
-WHICH = ("primary", "secondary")
 
 
 class _ServiceTask(BaseOperator):
@@ -46,12 +49,15 @@ class _ServiceTask(BaseOperator):
         self.workspace = workspace
         self.workspace_conn_id = workspace_conn_id
         self._may_be_stopped = False
+        self._opened: Workspace | None = None
 
     def opened(self) -> "Workspace":
-        """The workspace."""
+        """The workspace, which is probed once."""
         from airflow_batchinfer.hooks.workspace import open_workspace
 
-        return open_workspace(self.workspace, self.workspace_conn_id)
+        if self._opened is None:
+            self._opened = open_workspace(self.workspace, self.workspace_conn_id)
+        return self._opened
 
     def rendered_keys(self, keys: Unstored, context: Context) -> dict[str, str]:
         """Keys, which are in no template field; masked in the log from now on."""
@@ -131,18 +137,18 @@ class DeployScoringService(_ServiceTask):
         self.service_config = faults.attempt(lambda: plain_service(service_config))
         self.models = faults.attempt(lambda: plain_models(models))
         self.target = faults.attempt(lambda: checked(target).as_plain())
+        self.sample_input = faults.attempt(lambda: plain_sample(sample_input))
+        self.keys = faults.attempt(lambda: unstored_keys(keys_of(service_config)))
+        self.timeout = faults.attempt(lambda: plain_seconds("timeout", timeout))
+        self.wait_for_deployment = faults.attempt(lambda: plain_flag("wait_for_deployment", wait_for_deployment))
+        self.overwrite = faults.attempt(lambda: plain_flag("overwrite", overwrite))
+        self.rollback_on_failure = faults.attempt(lambda: plain_flag("rollback_on_failure", rollback_on_failure))
+        self.deferrable = faults.attempt(lambda: plain_flag("deferrable", deferrable))
         if (dag := self.get_dag()) and isinstance(inference_config, InferenceConfig):
             folder = Path(dag.folder)
             faults.attempt(lambda: check_source(inference_config, folder))
             faults.attempt(lambda: check_environment(inference_config, folder))
         faults.raise_any()
-        self.keys = unstored_keys(service_config)
-        self.wait_for_deployment = wait_for_deployment
-        self.timeout = timeout
-        self.overwrite = overwrite
-        self.rollback_on_failure = rollback_on_failure
-        self.sample_input = sample_input
-        self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Have the target serve it."""
@@ -285,9 +291,10 @@ class RegenerateKey(_ServiceTask):
         faults = Faults()
         faults.attempt(lambda: check_name(name))
         faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
+        faults.attempt(lambda: check_another_key(key, new_key))
+        self.new_key = faults.attempt(lambda: unstored_keys({} if new_key is None else {"new_key": new_key}))
         faults.raise_any()
         self.key = key
-        self.new_key = Unstored({} if new_key is None else {"new_key": new_key})
 
     def execute(self, context: Context) -> None:
         """Replace it."""

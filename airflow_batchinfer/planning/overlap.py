@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fsspec.utils import glob_translate
-
 from airflow_batchinfer.datasets import Dataset
 from airflow_batchinfer.datasets.listing import GLOB_CHARACTERS
 from airflow_batchinfer.storage import comparable, is_local, local_path
@@ -29,6 +27,8 @@ def _inside(folder: str, input_path: str, names: Sequence[str]) -> bool:
         return f"{place}/".startswith(f"{pattern}/")
     if "**" in pattern:
         return f"{place}/".startswith(f"{GLOB_CHARACTERS.split(pattern, maxsplit=1)[0].rpartition('/')[0]}/")
+    from fsspec.utils import glob_translate
+
     matches = re.compile(glob_translate(pattern)).match
     return any(matches(f"{place}/{name}") for name in names)
 

@@ -77,6 +77,14 @@ class Child:
         except subprocess.TimeoutExpired:
             self.kill_keeper()
             code = self._process.wait()
+        return self._collected(code)
+
+    def collect_if_ended(self) -> str | None:
+        """The same for who may not wait: None until it has ended."""
+        code = self._process.poll()
+        return None if code is None else self._collected(code)
+
+    def _collected(self, code: int) -> str:
         with contextlib.suppress(OSError):
             os.close(self.alive)
         return _describe(code)

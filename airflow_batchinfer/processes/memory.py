@@ -7,45 +7,55 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+PROC = Path("/proc")
 _HELD = (b"RssAnon:", b"RssShmem:")
-_HELD_IN_SHARES = (b"Pss_Anon:", b"Pss_Shmem:")
+_ITS_SHARE = (b"Pss_Anon:", b"Pss_Shmem:")
 
 
 def can_tell() -> bool:
     """Whether this system tells what processes hold, and which are below another."""
-    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+    return (PROC / f"self/task/{os.getpid()}/children").exists()
 
 
-def held_bytes(keeper: int, most_bytes: int) -> int:
+def held_bytes(keeper: int, most_bytes: int, proc: Path = PROC) -> int:
     """What they hold; where that is no more than `most_bytes`, it may be even less."""
-    pids = _below(keeper)
-    held = sum(_sum_of(f"/proc/{pid}/status", _HELD) or 0 for pid in pids)
+    pids = _below(keeper, proc)
+    held = sum(_held(pid, proc) for pid in pids)
     if held <= most_bytes or len(pids) == 1:
         return held
-    shares = [_sum_of(f"/proc/{pid}/smaps_rollup", _HELD_IN_SHARES) for pid in pids]
-    return held if None in shares else sum(share or 0 for share in shares)
+    return sum(_its_share(pid, proc) for pid in pids)
 
 
-def _below(pid: int) -> list[int]:
-    found = _children(pid)
-    for one in found:
-        found += _children(one)
+def _below(keeper: int, proc: Path) -> list[int]:
+    found = _children(keeper, proc)
+    for pid in found:
+        found += _children(pid, proc)
     return found
 
 
-def _children(pid: int) -> list[int]:
+def _children(pid: int, proc: Path) -> list[int]:
     found: list[int] = []
     with suppress(OSError):  # it is gone
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        for thread in os.listdir(proc / f"{pid}/task"):
             with suppress(OSError):  # as above
-                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+                found += map(int, (proc / f"{pid}/task/{thread}/children").read_bytes().split())
     return found
 
 
-def _sum_of(path: str, names: tuple[bytes, ...]) -> int | None:
-    """Of the lines with these names, in kB each; None if it cannot be read: it is gone, or became another user's."""
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError:
-        return None
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
+def _held(pid: int, proc: Path) -> int:
+    """Nothing, if it is gone."""
+    return _sum_of(proc / f"{pid}/status", _HELD) or 0
+
+
+def _its_share(pid: int, proc: Path) -> int:
+    """All that it holds, where the kernel tells no share, or not to us."""
+    share = _sum_of(proc / f"{pid}/smaps_rollup", _ITS_SHARE)
+    return _held(pid, proc) if share is None else share
+
+
+def _sum_of(path: Path, names: tuple[bytes, ...]) -> int | None:
+    """Of the lines with these names, in kB each; None if there are none."""
+    with suppress(OSError):
+        found = [int(line.split()[1]) << 10 for line in path.read_bytes().splitlines() if line.startswith(names)]
+        return sum(found) if found else None
+    return None

@@ -9,15 +9,15 @@ import errno
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
-
-from fsspec import AbstractFileSystem
-from fsspec.core import split_protocol
 
 from airflow_batchinfer.errors import ConfigError, NotFoundError, StorageError, UserError
 from airflow_batchinfer.registry.member_names import Tree, fault_of, shown
-from airflow_batchinfer.storage import blobs_below, insist, is_azure, is_local, open_file_system, split_connection
+from airflow_batchinfer.storage import blobs_below, insist, is_azure, is_local, open_file_system, split_connection, split_protocol
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 Answer = TypeVar("Answer")
 
@@ -88,13 +88,13 @@ def _empty_part(place: str) -> str | None:
     return "has a part in its name that says nothing" if {"", "."} & set(place.split("/")) else None
 
 
-def _below(fs: AbstractFileSystem, top: str) -> dict[str, Any]:
+def _below(fs: "AbstractFileSystem", top: str) -> dict[str, Any]:
     if is_azure(fs):
         return {blob.path: {"name": blob.path, "size": blob.size} for blob in blobs_below(fs, top) if not blob.is_folder}
     return dict(fs.find(top, detail=True))
 
 
-def _get(fs: AbstractFileSystem, entry: dict[str, Any], url: str, target: Path) -> None:
+def _get(fs: "AbstractFileSystem", entry: dict[str, Any], url: str, target: Path) -> None:
     def get() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         fs.get_file(entry["name"], str(target))

@@ -4,8 +4,7 @@ What refuses a request is asked in this order: request id, key, method, length, 
 """
 
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -13,12 +12,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from airflow_batchinfer.service import interface
+from airflow_batchinfer.service import interface, request_ids
 from airflow_batchinfer.service.bodies import Bodies, BodyRefused
 from airflow_batchinfer.service.metrics import CONTENT_TYPE, Metrics
 from airflow_batchinfer.service.protocol import Question
 from airflow_batchinfer.service.serving import Serving
-from airflow_batchinfer.service.wire import MOST_REQUEST_ID, Answered, Failed, Outcome, blames_the_script, status_of
+from airflow_batchinfer.service.wire import Answered, Failed, Outcome, blames_the_script, status_of
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
@@ -27,9 +26,12 @@ HAS_FAILED = (b"x-ms-run-function-failed", b"True")
 _CLOSE = (b"connection", b"close")
 # A body behind one of these would be taken for the next answer of the connection.
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_EMPTY = (b"content-type", b"text/plain; charset=utf-8")
 _METHODS = b"GET, POST, OPTIONS"
+_PAGE_METHODS = "OPTIONS, GET, HEAD"
+_NOT_ALLOWED = "Method not allowed"
 # These are the server's own to say.
-_NOT_OF_A_SCRIPT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
+_NOT_OF_A_SCRIPT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-ms-run-fn-exec-ms"})
 
 
 class Reception:
@@ -53,19 +55,18 @@ class Score:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         given: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = given.get(b"x-request-id") or _new_request_id()
-        if len(request_id) > MOST_REQUEST_ID:
-            too_long = f"x-request-id must not exceed {MOST_REQUEST_ID} characters"
-            await self._refuse(send, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, too_long, [_CLOSE])
+        try:
+            headers = request_ids.of(given)
+        except request_ids.TooLong as error:
+            await self._refuse(send, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, str(error), [*error.headers, _CLOSE])
             return
-        headers = [(b"x-request-id", request_id)]
         method = scope["method"]
         if method == "OPTIONS":
-            await _send(send, HTTPStatus.OK, b"", headers)
+            await _send(send, HTTPStatus.OK, b"", [*headers, _EMPTY, NOT_FAILED])
         elif not self._reception.serving.accepts(given.get(b"authorization")):
             await self._refuse(send, HTTPStatus.UNAUTHORIZED, "a good key is needed", [*headers, (b"www-authenticate", b"Bearer"), _CLOSE])
         elif method not in ("GET", "POST"):
-            await self._refuse(send, HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", [*headers, (b"allow", _METHODS), _CLOSE])
+            await self._refuse(send, HTTPStatus.METHOD_NOT_ALLOWED, _NOT_ALLOWED, [*headers, (b"allow", _METHODS), _CLOSE])
         else:
             await self._score(scope, receive, send, given, headers)
 
@@ -96,14 +97,13 @@ class Score:
     async def _answer(self, send: Send, outcome: Outcome, headers: Headers) -> None:
         match outcome:
             case Answered(status, body, seconds, of_the_script):
-                self._metrics.ran(seconds)
-                headers.append((b"x-ms-run-fn-exec-ms", b"%.3f" % (seconds * 1000)))
                 if of_the_script is None:
                     headers += (JSON, NOT_FAILED)
                 else:
-                    headers += (pair for pair in of_the_script if pair[0] not in _NOT_OF_A_SCRIPT)
-                    if not any(name == NOT_FAILED[0] for name, _ in of_the_script):
-                        headers.append(HAS_FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else NOT_FAILED)
+                    headers += _of_the_script(of_the_script, status, {name for name, _ in headers})
+                if of_the_script is not None or status == HTTPStatus.OK:  # else it was not run: the body was not what it takes
+                    self._metrics.ran(seconds)
+                    headers.append((b"x-ms-run-fn-exec-ms", b"%.3f" % (seconds * 1000)))
                 self._metrics.answered(status)
                 await _send(send, status, body, headers)
             case Failed(failure, retry_after, of_the_script):
@@ -119,7 +119,8 @@ class Score:
 
     async def _refuse(self, send: Send, status: int, message: str, headers: Headers) -> None:
         self._metrics.answered(int(status))
-        await _send(send, status, json.dumps({"message": message}).encode(), [*headers, JSON])
+        failed = [] if any(name == NOT_FAILED[0] for name, _ in headers) else [NOT_FAILED]
+        await _send(send, status, json.dumps({"message": message}).encode(), [*headers, *failed, JSON])
 
 
 class Desk:
@@ -146,13 +147,13 @@ class Desk:
             return _unauthorized()
         described = self._reception.serving.pool.interface
         if described is None:
-            return JSONResponse({"message": "no replica is ready yet"}, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "1"})
+            return _message("no replica is ready yet", HTTPStatus.SERVICE_UNAVAILABLE, retry_after="1")
         version = request.query_params.get("version", "2")
         found = interface.document(version, self._name, described)
         if found is None:
-            known = ", ".join(interface.VERSIONS)
-            return JSONResponse({"message": f"there is no swagger of this version; versions: {known}"}, HTTPStatus.NOT_FOUND)
-        return JSONResponse(found)
+            known = ", ".join(interface.versions(described))
+            return _message(f"there is no swagger of this version for the script; versions: {known}", HTTPStatus.NOT_FOUND)
+        return JSONResponse(found, headers={"x-ms-run-function-failed": "False"})
 
     async def metrics(self, request: Request) -> Response:
         """What Prometheus asks for."""
@@ -175,35 +176,71 @@ class Desk:
         return self._reception.serving.accepts(dict(request.scope["headers"]).get(b"authorization"))
 
 
+class Page:
+    """One page: the ids of a request, its method, and then what is there."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope)
+        try:
+            headers = request_ids.of(dict(scope["headers"]))
+        except request_ids.TooLong as error:
+            headers = error.headers
+            response: Response = _message(str(error), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        else:
+            response = await self._response(request)
+        response.raw_headers += headers
+        await response(scope, receive, send)
+
+    async def _response(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return PlainTextResponse("", headers={"allow": _PAGE_METHODS})
+        if request.method not in ("GET", "HEAD"):
+            return _message(_NOT_ALLOWED, HTTPStatus.METHOD_NOT_ALLOWED, allow=_PAGE_METHODS)
+        return await self._answer(request)
+
+
 def routes(score: Score, desk: Desk) -> Router:
     """Every path there is."""
     return Router(
         [
             Route("/score", score),
-            Route("/", desk.healthy),
-            Route("/health/live", desk.healthy),
-            Route("/health/ready", desk.ready),
-            Route("/swagger.json", desk.swagger),
-            Route("/metrics", desk.metrics),
+            Route("/", Page(desk.healthy)),
+            Route("/health/live", Page(desk.healthy)),
+            Route("/health/ready", Page(desk.ready)),
+            Route("/swagger.json", Page(desk.swagger)),
+            Route("/metrics", Page(desk.metrics)),
         ],
         redirect_slashes=False,
         default=_unknown,
     )
 
 
-def _new_request_id() -> bytes:
-    """As uuid.uuid4() makes them, in a third of its time."""
-    drawn = os.urandom(16).hex()
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-a{drawn[17:20]}-{drawn[20:]}".encode()
+def _of_the_script(given: Headers | tuple[tuple[bytes, bytes], ...], status: int, ours: set[bytes]) -> Headers:
+    """The headers of a response that a script made, but for what the server says; a status of 500 and more is a failure."""
+    kept = [pair for pair in given if pair[0] not in _NOT_OF_A_SCRIPT and pair[0] not in ours]
+    if status == HTTPStatus.NOT_MODIFIED:
+        kept = [pair for pair in kept if pair[0] != JSON[0]]
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return [*(pair for pair in kept if pair[0] != HAS_FAILED[0]), HAS_FAILED]
+    return kept if any(name == NOT_FAILED[0] for name, _ in kept) else [*kept, NOT_FAILED]
+
+
+def _message(message: str, status: int, **headers: str) -> Response:
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    return JSONResponse({"message": message}, status, {"x-ms-run-function-failed": "False", **told})
 
 
 def _unauthorized() -> Response:
-    return JSONResponse({"message": "a good key is needed"}, HTTPStatus.UNAUTHORIZED, {"www-authenticate": "Bearer", "connection": "close"})
+    return _message("a good key is needed", HTTPStatus.UNAUTHORIZED, www_authenticate="Bearer", connection="close")
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     del scope, receive
-    await _send(send, HTTPStatus.NOT_FOUND, b'{"message": "there is nothing here"}', [JSON, _CLOSE])
+    await _send(send, HTTPStatus.NOT_FOUND, b'{"message": "there is nothing here"}', [JSON, NOT_FAILED, _CLOSE])
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:

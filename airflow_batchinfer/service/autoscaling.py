@@ -14,8 +14,9 @@ DOWN_SECONDS = 60.0
 class Autoscaler:
     """Remembers what would have done of late."""
 
-    def __init__(self, scale: Scale, requests_of_a_replica: int) -> None:
+    def __init__(self, scale: Scale, requests_of_a_replica: int, down_seconds: float = DOWN_SECONDS) -> None:
         self._scale = scale
+        self._down_seconds = down_seconds
         self._requests_of_a_replica = requests_of_a_replica
         self._wanted: deque[tuple[float, int]] = deque()
 
@@ -23,7 +24,7 @@ class Autoscaler:
         """How many replicas there should be while so many requests run or wait."""
         busy_when_full = self._requests_of_a_replica * self._scale.target_percent / ALL_PERCENT
         wanted = min(self._scale.most, max(self._scale.least, math.ceil(requests / busy_when_full)))
-        while self._wanted and (self._wanted[0][0] <= now - DOWN_SECONDS):
+        while self._wanted and (self._wanted[0][0] <= now - self._down_seconds):
             self._wanted.popleft()
         while self._wanted and self._wanted[-1][1] <= wanted:
             self._wanted.pop()

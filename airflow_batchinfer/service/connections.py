@@ -1,13 +1,19 @@
 """One connection of a caller: uvicorn's, which never gets more than a head's worth of bytes, or of time, before a request begins.
 
-Without this, whoever may connect could hold memory and connections by a head that does not end, without a key.
+Without this, whoever may connect could hold memory and connections by a head that does not end, without a key. There are only so
+many connections that replicas can always be started: one more is told so, and closed. Who leaves asks no more.
 """
 
 import asyncio
+import resource
 import socket
 import struct
+from typing import Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from airflow_batchinfer.service.dispatching import CALLER_LEFT
 
 MOST_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
@@ -18,6 +24,26 @@ ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 1.0
 LAST_SECONDS = 5.0
 _FORGET_AT_ONCE = struct.pack("ii", 1, 0)
+MOST_CONNECTIONS = 10_000
+# Descriptors for replicas, files, and connections that come all at once and are not counted yet.
+OTHER_DESCRIPTORS = 2_560
+_TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def raise_the_limit() -> None:
+    """Let this process have as many descriptors as that takes, if it may; its replicas inherit this, so it is no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def most_connections() -> int:
+    """As many as may be open at once; of few descriptors half."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(soft - OTHER_DESCRIPTORS, soft // 2))
 
 
 class UpgradeRefused(Exception):
@@ -32,13 +58,23 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _late: asyncio.TimerHandle | None = None
     _is_last = False
-    _is_lost = False
     _answers = 0
     _taking: asyncio.TimerHandle | None = None
+    _is_lost = False
+    _answering: asyncio.Task[Any] | None = None
+
+    def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*given, **named)
+        self._application = self.app
+        self.app = self._answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has connected, and has so much time to ask."""
         super().connection_made(transport)
+        if len(self.connections) > most_connections():
+            transport.write(_TOO_MANY)
+            transport.close()
+            return
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -96,6 +132,18 @@ class Connection(HttpToolsProtocol):
         self._is_lost = True
         self._expect_nothing()
         super().connection_lost(exc)
+        if self._answering:
+            self._answering.cancel(CALLER_LEFT)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._answering = asyncio.current_task()
+        try:
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._is_lost:
+                raise
+        finally:
+            self._answering = None
 
     def _expect_head(self) -> None:
         if self._late is None:

@@ -18,6 +18,8 @@ from airflow_batchinfer.service.replica import Replica
 from airflow_batchinfer.service.wire import Answered, Failed, Failure, Outcome
 
 TRIES = 2
+# What a task that asks is cancelled with when its caller is gone.
+CALLER_LEFT = "the caller has left"
 # With less of its time left a request whose replica died is not tried again: it would only cost another replica.
 LEAST_LEFT = 0.05
 
@@ -34,7 +36,7 @@ class Limits:
 class _Request:
     """One request that was let in; `number` while a replica has it."""
 
-    __slots__ = ("future", "given_up", "has_begun", "number", "overrun", "question", "replica", "tries")
+    __slots__ = ("future", "given_up", "has_begun", "number", "outcome", "overrun", "question", "replica", "tries", "withdrawn")
 
     def __init__(self, question: Question, future: asyncio.Future[Outcome]) -> None:
         self.question = question
@@ -42,6 +44,8 @@ class _Request:
         self.number: int | None = None
         self.replica: Replica | None = None
         self.has_begun = False
+        self.outcome: Outcome | None = None
+        self.withdrawn = False
         self.tries = 0
         self.given_up: asyncio.TimerHandle | None = None
         self.overrun: asyncio.TimerHandle | None = None
@@ -88,7 +92,12 @@ class Dispatcher:
                 self._feed_all()
         else:
             return self._overloaded()
-        return await request.future
+        try:
+            return await request.future
+        except asyncio.CancelledError as cancelled:
+            if not self._goes_on(request, has_left=cancelled.args == (CALLER_LEFT,)):
+                raise
+        return request.outcome or await request.future
 
     def add(self, replica: Replica) -> None:
         """One more that may be asked."""
@@ -126,7 +135,9 @@ class Dispatcher:
         not_begun = []
         for request in had:
             request.number = request.replica = None
-            if not request.has_begun:
+            if request.withdrawn:
+                self._settle(request, Failed(Failure.DIED))
+            elif not request.has_begun:
                 request.given_up = self._loop.call_later(self._limits.scoring_seconds, self._give_up, request)
                 not_begun.append(request)
             elif request.tries >= TRIES:
@@ -210,12 +221,25 @@ class Dispatcher:
     def _overran(self, request: _Request) -> None:
         """Its time is up, wherever it is: a replica that has it is killed, and what else that has is tried again."""
         replica = request.replica
-        for waiting in (self._queue, self._suspects):
-            if request in waiting:
-                waiting.remove(request)
+        self._take_out(request)
         self._settle(request, Failed(Failure.TIMED_OUT))
         if replica:
             replica.kill(f"run() took longer than {self._limits.scoring_seconds:g} s")
+
+    def _goes_on(self, request: _Request, *, has_left: bool) -> bool:
+        """Whether what becomes of a request is still to be told, if only to the log, when who asked is cancelled: if a replica has it."""
+        request.withdrawn = True
+        if request.outcome is None and request.number is None:
+            self._take_out(request)
+            self._settle(request, Failed(Failure.STOPPING))
+            return False
+        request.future = self._loop.create_future()
+        return has_left
+
+    def _take_out(self, request: _Request) -> None:
+        for waiting in (self._queue, self._suspects):
+            if request in waiting:
+                waiting.remove(request)
 
     def _settle(self, request: _Request, outcome: Outcome) -> None:
         for timer in (request.given_up, request.overrun):
@@ -225,6 +249,7 @@ class Dispatcher:
             self._given.pop(request.number, None)
             if request.replica:
                 request.replica.held.pop(request.number, None)
+        request.outcome = outcome
         if not request.future.done():
             request.future.set_result(outcome)
 

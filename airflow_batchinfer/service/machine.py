@@ -46,9 +46,10 @@ def _control_groups(root: Path) -> Iterator[Path]:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        above = root / "sys/fs/cgroup" / controllers
-        own = above / path.lstrip("/")
-        yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(above) and folder.is_dir())
+        for name in dict.fromkeys((controllers, *controllers.split(","))):  # of several any may name the folder
+            above = root / "sys/fs/cgroup" / name
+            own = above / path.lstrip("/")
+            yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(above) and folder.is_dir())
 
 
 def _quota(folder: Path) -> float | None:

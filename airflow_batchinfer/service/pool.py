@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 
 from airflow_batchinfer.errors import ScriptError
-from airflow_batchinfer.service.autoscaling import Autoscaler
+from airflow_batchinfer.service.autoscaling import DOWN_SECONDS, Autoscaler
 from airflow_batchinfer.service.config import Scale
 from airflow_batchinfer.service.dispatching import Dispatcher
 from airflow_batchinfer.service.protocol import Ready, Said, Told, Unusable
@@ -37,6 +37,7 @@ class Pool:
         init_seconds: float,
         seats: Seats | None = None,
         most_memory_gb: float | None = None,
+        down_seconds: float = DOWN_SECONDS,
     ) -> None:
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.wanted = scale.least
@@ -48,6 +49,7 @@ class Pool:
         self._scale = scale
         self._init_seconds = init_seconds
         self._most_memory_gb = most_memory_gb
+        self._down_seconds = down_seconds
         self._seats = seats or Seats()
         self._seated: dict[Replica, Seat] = {}
         self._vacant: dict[int, Seat] = {}
@@ -88,7 +90,7 @@ class Pool:
         for place in range(self.wanted):
             self._start(place)
         if self._scale.least != self._scale.most:
-            self._keep(self._follow(Autoscaler(self._scale, at_once)))
+            self._keep(self._follow(Autoscaler(self._scale, at_once, self._down_seconds)))
         if self._most_memory_gb is not None:
             self._keep(watch_memory(self._most_memory_gb, lambda: [*self._replicas.values(), *self._leaving]))
 

@@ -23,6 +23,7 @@ from airflow_batchinfer.worker.framing import Unpacker
 READ_BYTES = 1 << 16
 END_SECONDS = 5.0
 KEEPER_SECONDS = 1.7
+FIRST_LOOK_SECONDS = 0.001
 
 
 class Owner(Protocol):
@@ -174,8 +175,17 @@ class Replica(asyncio.Protocol):
         """The keeper has let go of `alive`: nothing below it lives."""
         self._loop.remove_reader(self._child.alive)
         self._printed.close()
-        how = self._child.collect()
         self._close()
+        self._collect(FIRST_LOOK_SECONDS)
+
+    def _collect(self, pause: float) -> None:
+        """The keeper ends in a moment; while it does, others are answered."""
+        how = self._child.collect_if_ended()
+        if how is None:
+            if pause > KEEPER_SECONDS:
+                self._child.kill_keeper()
+            self._loop.call_later(pause, self._collect, 2 * pause)
+            return
         self.is_gone.set()
         self._owner.gone(self, self.stopped_because or how)
 

@@ -21,7 +21,7 @@ import uvloop
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.processes import Show
 from airflow_batchinfer.service.app import Desk, Reception, Score, routes
-from airflow_batchinfer.service.connections import Connection
+from airflow_batchinfer.service.connections import Connection, raise_the_limit
 from airflow_batchinfer.service.serving import Service, Serving
 
 BACKLOG = 2048
@@ -138,6 +138,7 @@ class Front:
 
     async def listen(self, sock: socket.socket) -> None:
         """Answer until it is stopped."""
+        raise_the_limit()
         await self._server.serve([sock])
 
     def stop(self) -> None:

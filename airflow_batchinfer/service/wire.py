@@ -8,7 +8,6 @@ from enum import Enum
 from http import HTTPStatus
 
 PROFILES = ("aks", "inference-server")
-MOST_REQUEST_ID = 100
 
 
 class Failure(Enum):

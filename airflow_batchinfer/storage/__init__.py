@@ -7,7 +7,7 @@ the upload.
 """
 
 from airflow_batchinfer.storage.azure import blobs_below, check_name, is_azure
-from airflow_batchinfer.storage.connections import as_given, look_connections_up_with, split_connection, with_connection
+from airflow_batchinfer.storage.connections import as_given, look_connections_up_with, split_connection, split_protocol, with_connection
 from airflow_batchinfer.storage.insisting import insist
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.opening import comparable, is_local, local_path, open_file_system, open_output, open_store
@@ -36,5 +36,6 @@ __all__ = [
     "probe",
     "probe_output",
     "split_connection",
+    "split_protocol",
     "with_connection",
 ]

@@ -8,13 +8,13 @@ and `/` before all other characters: nothing here promises an order. adlfs itsel
 import logging
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
-
-from fsspec import AbstractFileSystem
-from fsspec.asyn import sync
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.storage.insisting import insist
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _log = logging.getLogger("azure")
 # Seconds: the first time at once, then after about one. Whoever asks insists beyond that.
@@ -33,12 +33,12 @@ class Blob(NamedTuple):
     is_folder: bool
 
 
-def is_azure(fs: AbstractFileSystem) -> bool:
+def is_azure(fs: "AbstractFileSystem") -> bool:
     """Whether a file system is adlfs."""
     return "abfs" in fs.protocol
 
 
-def tune(fs: AbstractFileSystem) -> None:
+def tune(fs: "AbstractFileSystem") -> None:
     """Let a file system ask again soon after a failure, and not tell of every request."""
     # adlfs makes its client itself and passes nothing on that would say so.
     retries = fs.service_client._config.retry_policy  # noqa: SLF001
@@ -48,7 +48,7 @@ def tune(fs: AbstractFileSystem) -> None:
         _log.setLevel(logging.WARNING)  # its INFO is several lines for each request, and Airflow's task logs show INFO
 
 
-def blobs_below(fs: AbstractFileSystem, folder: str) -> Iterator[Blob]:
+def blobs_below(fs: "AbstractFileSystem", folder: str) -> Iterator[Blob]:
     """All blobs below a folder, those that stand for folders too."""
     for page in _pages(fs, folder, "list_blobs", include=["metadata"]):
         for blob in page:
@@ -57,14 +57,14 @@ def blobs_below(fs: AbstractFileSystem, folder: str) -> Iterator[Blob]:
             yield Blob(f"{blob.container}/{blob.name}", blob.size, str(blob.etag).strip('"'), is_folder)
 
 
-def names_in(fs: AbstractFileSystem, folder: str) -> set[str]:
+def names_in(fs: "AbstractFileSystem", folder: str) -> set[str]:
     """The names of what lies directly in a folder."""
     found = (blob.name for page in _pages(fs, folder, "walk_blobs", delimiter="/") for blob in page)
     start = len(_prefix(folder))
     return {name[start:].rstrip("/") for name in found} - {""}
 
 
-def check_name(fs: AbstractFileSystem, path: str) -> None:
+def check_name(fs: "AbstractFileSystem", path: str) -> None:
     """Raise a ConfigError for a path that adlfs takes for another one, since it reads it as a URL."""
     if fs._strip_protocol(path) != path or "?versionid=" in path:  # noqa: SLF001 - fsspec's documented extension point
         raise ConfigError(
@@ -77,7 +77,9 @@ def _prefix(folder: str) -> str:
     return f"{inside.rstrip('/')}/" if inside else ""
 
 
-def _pages(fs: AbstractFileSystem, folder: str, how: str, **asked: object) -> Iterator[list[Any]]:
+def _pages(fs: "AbstractFileSystem", folder: str, how: str, **asked: object) -> Iterator[list[Any]]:
+    from fsspec.asyn import sync
+
     container, prefix = folder.partition("/")[0], _prefix(folder)
 
     async def page(after: str | None) -> tuple[list[Any], str | None]:

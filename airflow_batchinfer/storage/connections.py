@@ -36,6 +36,12 @@ def options_of(connection: str, url: str) -> Options:
     return _lookup[0](connection, url)
 
 
+def split_protocol(url: str) -> tuple[str, str]:
+    """A URL's protocol and the rest; an empty one of a path. As fsspec has it, whose import takes longer than most commands do."""
+    protocol, separator, rest = url.partition("://")
+    return (protocol, rest) if separator and len(protocol) > 1 else ("", url)
+
+
 def split_connection(url: str) -> tuple[str | None, str]:
     """The connection that a URL names, if any, and the URL without it."""
     protocol, separator, rest = url.partition("://")

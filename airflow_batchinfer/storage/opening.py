@@ -5,19 +5,18 @@ A workspace needs the former. Inputs are only read, so they may lie on anything 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import fsspec
-from fsspec.config import apply_config
-from fsspec.core import split_protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_batchinfer.errors import ConfigError
 from airflow_batchinfer.storage.azure import is_azure, tune
-from airflow_batchinfer.storage.connections import Options, options_of, split_connection
+from airflow_batchinfer.storage.connections import Options, options_of, split_connection, split_protocol
 from airflow_batchinfer.storage.insisting import storage_failed
 from airflow_batchinfer.storage.local import LocalStore
 from airflow_batchinfer.storage.remote import RemoteStore
 from airflow_batchinfer.storage.store import Store
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 # pipe_file(mode="create") is one conditional request there, not a look and then a write.
 ATOMIC_PROTOCOLS = frozenset({"memory", "s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
@@ -34,7 +33,7 @@ _DEFAULTS: Mapping[str, Options] = {
 
 def is_local(url: str) -> bool:
     """Whether a URL or path is on this machine's own file system."""
-    return split_protocol(url)[0] in (None, "", "file", "local")
+    return split_protocol(url)[0] in ("", "file", "local")
 
 
 def local_path(url: str) -> Path:
@@ -54,14 +53,16 @@ def comparable(url: str) -> str:
     return f"{_SAME.get(protocol, protocol)}://{path}".rstrip("/")
 
 
-def open_file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401 - fsspec's own
+def open_file_system(url: str, **options: Any) -> "tuple[AbstractFileSystem, str]":  # noqa: ANN401 - fsspec's own
     """The file system behind a URL and the path on it, or an error that says what to install."""
+    from fsspec.core import url_to_fs
+
     protocol = split_protocol(url)[0] or "file"
     connection, plain_url = split_connection(url)
     if connection:
         options = {**options_of(connection, plain_url), **options}
     try:
-        fs, path = fsspec.core.url_to_fs(plain_url, **_with_defaults(protocol, options))
+        fs, path = url_to_fs(plain_url, **_with_defaults(protocol, options))
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         remedy = f"install airflow-batchinfer[{extra}]" if extra else "install the fsspec package for it"
@@ -80,6 +81,9 @@ def _with_defaults(protocol: str, options: Options) -> dict[str, Any]:
     defaults = _DEFAULTS.get(_SAME.get(protocol, protocol))
     if not defaults:
         return dict(options)
+    import fsspec
+    from fsspec.config import apply_config
+
     given: dict[str, Any] = apply_config(fsspec.get_filesystem_class(protocol), dict(options))
     for name, value in defaults.items():
         given[name] = {**value, **given.get(name, {})} if isinstance(value, dict) else given.get(name, value)

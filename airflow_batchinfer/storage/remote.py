@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
-from typing import Any, BinaryIO, TypeVar, cast
-
-from fsspec import AbstractFileSystem
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from airflow_batchinfer.storage.azure import blobs_below, check_name, is_azure, names_in
 from airflow_batchinfer.storage.connections import as_given
 from airflow_batchinfer.storage.insisting import insist, storage_failed
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -30,7 +31,7 @@ _MEMORY_LOCK = RLock()
 class RemoteStore:
     """See `Store`."""
 
-    def __init__(self, fs: AbstractFileSystem, root: str, given: str = "") -> None:
+    def __init__(self, fs: "AbstractFileSystem", root: str, given: str = "") -> None:
         self._fs = fs
         self._given = given
         self._root = root.rstrip("/")

@@ -28,6 +28,7 @@ from .describing import described
 from .framing import Frame, Unpacker, pack
 from .script import Script, Unusable
 
+MOST_ANSWER_BYTES = 100 << 20
 READ_BYTES = 1 << 16  # more would be memory that the kernel gives and takes with each read
 Load = Callable[[Dict[str, Any]], Script]
 
@@ -168,6 +169,9 @@ class _Replies:
     def reply(self, asked: Asked, reply: Reply, seconds: float) -> None:
         """Answer one request; a traceback goes to the router's log, and not to the caller."""
         header: Dict[str, Any] = {"of": asked.header["ask"]}
+        if len(reply.body) > MOST_ANSWER_BYTES:
+            told = f"the answer that run() returned is {len(reply.body):,} bytes long; one may have {MOST_ANSWER_BYTES:,}"
+            reply = reply._replace(raised=True, traceback=told)
         if reply.raised:
             self.send(dict(header, raised=True), reply.traceback.encode())
             return

@@ -1,7 +1,8 @@
 """Where a script finds the names of Azure ML's SDK: the real ones if they are installed, else stand-ins of ours, or none.
 
 The stand-ins lie in two folders that come last on `sys.path`, so whatever is installed, or lies beside the script, goes first.
-Of the SDK itself it is all or nothing: where `azureml.core` is installed nothing of ours stands beside it. Names of it that no
+Of the SDK itself it is all or nothing: where `azureml.core` is installed nothing of ours stands beside it but
+`azureml.contrib.services`, which Azure's server brings along too. Names of it that no
 stand-in serves can be imported and raise when they are used, so a script may import what it never uses.
 """
 
@@ -18,7 +19,7 @@ from typing import Any, List, Optional, Sequence
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_ins")
 SDK = os.path.join(_FOLDER, "sdk")
 BESIDE = os.path.join(_FOLDER, "beside")
-_TOP = ("azureml", "azureml_user", "entry_script", "inference_schema")
+_TOP = ("azureml", "azureml_inference_server_http", "azureml_user", "entry_script", "inference_schema")
 
 
 def serve_names(switch: str, script_folders: List[str]) -> None:
@@ -31,6 +32,7 @@ def serve_names(switch: str, script_folders: List[str]) -> None:
         sys.meta_path.append(_Unserved())
     else:
         sys.meta_path.insert(0, _Warning())
+        sys.meta_path.append(_Services())
     sys.path.append(BESIDE)
     if forced:
         sys.meta_path.insert(0, _Forced([*script_folders, SDK, BESIDE]))
@@ -51,12 +53,26 @@ class _Forced(MetaPathFinder):
         del path, target
         if name not in _TOP:
             return None
-        found = PathFinder.find_spec(name, self._folders)
-        if found is None or found.loader is not None:
-            return found
-        fixed = ModuleSpec(name, None, is_package=True)  # the folders as they are: looked up anew, what is installed would join them
-        fixed.submodule_search_locations = list(found.submodule_search_locations or [])
-        return fixed
+        return _only_in(self._folders, name)
+
+
+class _Services(MetaPathFinder):
+    """Comes last: what a script of a web service imports, and the SDK itself does not have."""
+
+    def find_spec(self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+        del path, target
+        if name != "azureml.contrib" and not name.startswith("azureml.contrib.services"):
+            return None
+        return _only_in([os.path.join(SDK, *name.split(".")[:-1])], name)
+
+
+def _only_in(folders: List[str], name: str) -> Optional[ModuleSpec]:
+    found = PathFinder.find_spec(name, folders)
+    if found is None or found.loader is not None:
+        return found
+    fixed = ModuleSpec(name, None, is_package=True)  # the folders as they are: looked up anew, what is installed would join them
+    fixed.submodule_search_locations = list(found.submodule_search_locations or [])
+    return fixed
 
 
 class _Warning(MetaPathFinder):

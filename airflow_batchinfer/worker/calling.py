@@ -6,19 +6,19 @@
     @rawhttp run(request)                  the request itself; it may return a response with status and headers
     run_batch([raw_data, ...])             one result for each, in their order
 
-A decorator is known by the marks that it leaves on the function, not by where it comes from.
+What the decorators leave behind `decorators` knows.
 """
 
 from __future__ import annotations
 
-import importlib
+import codecs
 import inspect
 import json
 import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote_from_bytes
 
-from . import as_json
+from . import as_json, decorators
 from .describing import described
 from .script import Script, Unusable
 
@@ -26,6 +26,8 @@ HEADERS = "request_headers"
 OK, BAD_REQUEST, UNSUPPORTED, MOST_STATUS = 200, 400, 415, 599
 Arguments = Tuple[List[Any], Dict[str, Any]]
 _RAW_DATA = inspect.Parameter("raw_data", inspect.Parameter.POSITIONAL_ONLY)
+_AS_SENT = "batchinfer-percent"
+codecs.register_error(_AS_SENT, lambda error: (quote_from_bytes(error.object[error.start : error.end]), error.end))  # type: ignore[attr-defined]
 _HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+\Z")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 
@@ -61,10 +63,11 @@ def caller_of(script: Script, name: str) -> Caller:
     if run is None and run_batch is None:
         raise Unusable(f"{name} has no function run(raw_data)")
     function: Any = run or run_batch
-    if run is not None and getattr(run, "is_raw_http", False):
-        return Caller(script, _raw_as(_parameters(function)), raw=True)
-    schema = getattr(run, "inference_schema", None)
-    if isinstance(schema, dict):
+    make_request = decorators.raw_request() if run is not None else None
+    schema = decorators.schema_of(run) if run is not None else None
+    if make_request and schema is not None:
+        raise Unusable(f"{name}: run() is decorated with both rawhttp and input_schema; give it one of them")
+    if schema is not None:
         signature = inspect.signature(function)
         return Caller(script, _by_name(signature), schema=schema, headers=HEADERS in signature.parameters)
     parameters = _parameters(function)
@@ -72,6 +75,8 @@ def caller_of(script: Script, name: str) -> Caller:
     body = next((parameter for parameter in parameters if parameter.name != HEADERS), _RAW_DATA if run is None else None)
     if body is None:
         raise Unusable(f"{name}: run() takes no argument; give it one for the request's body: run(raw_data)")
+    if make_request:
+        return Caller(script, _raw_as(body, make_request, wants_headers=headers), raw=True)
     return Caller(script, _text_as(body, wants_headers=headers), batches=run_batch is not None, headers=headers)
 
 
@@ -95,7 +100,7 @@ class Caller:
             "raw": raw,
             "named": schema is not None,
             "headers": headers or raw,
-            "interface": _interface(schema),
+            "interface": schema or {},
         }
         self._arguments = arguments
 
@@ -184,7 +189,7 @@ def _text_as(parameter: inspect.Parameter, *, wants_headers: bool) -> Callable[[
     def arguments(asked: Asked) -> Arguments:
         positional, named = _as_argument(parameter, _text(asked))
         if wants_headers:
-            named[HEADERS] = dict(asked.header["headers"])
+            named[HEADERS] = _headers(asked)
         return positional, named
 
     return arguments
@@ -205,7 +210,7 @@ def _by_name(signature: inspect.Signature) -> Callable[[Asked], Arguments]:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             if parameter.name == HEADERS:
-                given[HEADERS] = dict(asked.header["headers"])
+                given[HEADERS] = _headers(asked)
                 continue
             value = body.get(parameter.name, parameter.default)
             if value is parameter.empty:
@@ -219,7 +224,7 @@ def _by_name(signature: inspect.Signature) -> Callable[[Asked], Arguments]:
 def _object(asked: Asked) -> Dict[str, Any]:
     if "query" in asked.header:
         return _of_query(asked)
-    if "json" not in asked.header.get("type", ""):
+    if "json" not in asked.header.get("type", "").lower():
         raise BadInput("Expects Content-Type to be application/json", UNSUPPORTED)
     try:
         body = json.loads(asked.body)
@@ -230,15 +235,25 @@ def _object(asked: Asked) -> Dict[str, Any]:
     return body
 
 
-def _raw_as(parameters: List[inspect.Parameter]) -> Callable[[Asked], Arguments]:
-    module = importlib.import_module("azureml.contrib.services.aml_request")
-
+def _raw_as(parameter: inspect.Parameter, make: decorators.MakeRequest, *, wants_headers: bool) -> Callable[[Asked], Arguments]:
     def arguments(asked: Asked) -> Arguments:
         header, body = asked
-        request = module.AMLRequest(header["method"], header["url"], dict(header["headers"]), b"" if "query" in header else body)
-        return _as_argument(parameters[0], request)
+        headers = _headers(asked)
+        request = make(header["method"], header["url"], headers, b"" if "query" in header else body)
+        positional, named = _as_argument(parameter, request)
+        if wants_headers:
+            named[HEADERS] = headers
+        return positional, named
 
     return arguments
+
+
+def _headers(asked: Asked) -> Dict[str, str]:
+    """By name; the values of one that is there several times as a list with commas, as HTTP has it."""
+    found: Dict[str, str] = {}
+    for name, value in asked.header["headers"]:
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
 
 
 def _text(asked: Asked) -> str:
@@ -254,9 +269,9 @@ def _text(asked: Asked) -> str:
 
 
 def _of_query(asked: Asked) -> Dict[str, Any]:
-    """Each name's value, as JSON where it is that; a list of a name that is there several times."""
+    """Each name's value, as JSON where it is that; a list of a name that is there several times. Bytes that are no UTF-8 stay %XX."""
     found: Dict[str, List[Any]] = {}
-    for name, text in parse_qsl(asked.body.decode("latin-1"), keep_blank_values=True):
+    for name, text in parse_qsl(asked.body.decode("latin-1"), keep_blank_values=True, errors=_AS_SENT):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -270,19 +285,3 @@ def _parameters(function: Callable[..., Any]) -> List[inspect.Parameter]:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return [_RAW_DATA]
-
-
-def _interface(schema: Optional[Dict[str, Any]]) -> Dict[str, Any]:
-    """What callers send and get, as far as the decorators' types can say it."""
-    if schema is None:
-        return {"input": {"type": "object", "example": {}}, "output": {"type": "object", "example": {}}}
-    given = {name: _described_type(kind) for name, kind in schema.get("input", {}).items()}
-    return {"input": {"type": "object", "properties": given, "required": sorted(given)}, "output": _described_type(schema.get("output"))}
-
-
-def _described_type(kind: Any) -> Any:
-    describe = getattr(kind, "input_to_swagger", None)
-    try:
-        return json.loads(as_json.encoded(describe())) if callable(describe) else {}
-    except Exception:
-        return {}

@@ -10,5 +10,8 @@ def init():
 
 
 def run(raw_data):
-    data = np.array(json.loads(raw_data)["data"])
-    return int(np.argmax(data))
+    return predict(json.loads(raw_data))
+
+
+def predict(request):
+    return int(np.argmax(np.array(request["data"])))

@@ -166,7 +166,7 @@ def test_what_is_stored_of_a_dag_holds_no_value_of_an_environment_variable(desk:
     assert "predict-digits-mnist.run" in text
     assert "never to be stored" not in text
     assert "var.value.key" not in text
-    assert "<KEY, TOKEN: rendered by the nodes, never stored>" in text
+    assert "<KEY, TOKEN: rendered when the task runs, never stored>" in text
 
 
 def test_what_is_stored_of_a_dag_is_the_same_whoever_reads_the_file(desk: Desk):

@@ -73,7 +73,7 @@ def test_an_update_loses_no_request(deployer: Deployer):
 
 def test_a_revision_that_fails_leaves_the_one_before_and_says_why(deployer: Deployer):
     deployer.deploy(answers(1))
-    with Callers(deployer, 4).calling() as callers, pytest.raises(ScriptError, match="revision 2 .* failed") as failed:
+    with Callers(deployer, 4).calling() as callers, pytest.raises(ScriptError, match=r"revision 2 .* failed") as failed:
         deployer.deploy(RAISES)
     assert "the weights are missing" in failed.value.of_the_script
     assert set(callers.revisions) == {1}
@@ -133,9 +133,7 @@ def test_while_one_revision_comes_up_another_is_a_conflict_and_the_same_attaches
 def test_of_two_that_deploy_the_same_at_once_both_get_the_same_revision(deployer: Deployer):
     script, got = answers(1), []
     order = deployer.order(script)
-    threads = [
-        threading.Thread(target=lambda: got.append(deploying.begin(deployer.asked, order, time.monotonic() + 30))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: got.append(deploying.begin(deployer.asked, order, time.monotonic() + 30))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -166,7 +164,7 @@ def test_one_that_serves_can_be_taken_back_to_the_one_before_it(deployer: Deploy
 def test_who_waits_too_long_is_told_and_the_one_before_goes_on(deployer: Deployer):
     deployer.deploy(answers(1))
     number = deployer.begin(waits(deployer.lab.root / "never", 2))
-    with pytest.raises(DeploymentError, match="Transitioning and not Healthy yet .*0 of 1 replicas"):
+    with pytest.raises(DeploymentError, match=r"Transitioning and not Healthy yet .*0 of 1 replicas"):
         deploying.wait(deployer.target, NAME, number, time.monotonic(), lambda _: None)
     deploying.take_back(deployer.target, NAME, number)
     wait_until(lambda: deployer.status().state is State.HEALTHY, "it is healthy again")

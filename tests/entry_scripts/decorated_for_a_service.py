@@ -10,6 +10,7 @@ from inference_schema.parameter_types.numpy_parameter_type import NumpyParameter
 from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
 from inference_schema.schema_decorators import input_schema, output_schema
+from inference_schema.schema_util import get_input_schema, get_output_schema, is_schema_decorated
 
 FRAME = pd.DataFrame({"a": [1.0], "b": ["x"]})
 
@@ -51,9 +52,9 @@ def run(mini_batch):
         "shape": complaint(lambda: score([[1, 2, 3]], FRAME)),
         "type": complaint(lambda: score("text", FRAME)),
         "columns": complaint(lambda: score([[1, 2]], [{"a": 1}])),
-        "params": complaint(lambda: score([[1, 2]], FRAME, {"rate": "much"})),
+        "params": complaint(lambda: score([[1, 2]], FRAME, {"inner": "much"})),
         "name": complaint(lambda: input_schema("other", NumpyParameterType(np.zeros(1)))(lambda data: data)),
-        "schema": [*sorted(score.inference_schema["input"]), type(score.inference_schema["output"]).__name__],
-        "raw": [answer.is_raw_http, response.status_code, json.loads(response.data), response.headers],
+        "schema": [is_schema_decorated(score), *get_input_schema(score)["properties"], get_output_schema(score)["type"]],
+        "raw": [is_schema_decorated(answer), response.status_code, json.loads(response.data), response.headers],
     }
     return [json.dumps(found, default=str)] * len(mini_batch)

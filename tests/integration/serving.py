@@ -29,9 +29,11 @@ class Answer:
 
 
 class Server:
-    """`key_file` holds two keys, unless options say otherwise; the first is sent unless a call says otherwise."""
+    """`key_file` holds two keys, unless options say otherwise; the first is sent unless a call says otherwise. `within` comes before it."""
 
-    def __init__(self, lab: Lab, script: str | Path, *options: object, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, lab: Lab, script: str | Path, *options: object, environment: dict[str, str] | None = None, within: tuple[str, ...] = ()
+    ) -> None:
         self.lab = lab
         self.key_file = lab.root / "keys"
         self.key_file.write_text("\n".join(KEYS))
@@ -39,6 +41,7 @@ class Server:
         auth = [] if "--no-auth" in given or "--key-file" in given else ["--key-file", str(self.key_file)]
         state = ["--env", f"STATE_DIR={lab.state}"]
         command = [*COMMAND, "serve", str(SCRIPTS / script), "--port", "0", *auth, *state, *given]
+        command = [*within, *command]
         self.program: Program = lab.start_program(command, environment=environment)
 
     def wait_until_ready(self) -> "Server":

@@ -133,11 +133,11 @@ def test_decorators_of_a_web_service_convert_what_they_are_given_samples_of(lab:
     assert found["shape"] == "ValueError: an array of the shape ('n', 2) is expected, as in the sample, not (1, 3)"
     assert found["type"] == "ValueError: an array is expected, not str"
     assert found["columns"] == "ValueError: 2 columns are expected, as in the sample, not 1"
-    assert found["params"] == "ValueError: float is expected, as in the sample, not str"
+    assert found["params"] == "ValueError: an array is expected, not str"
     assert found["name"].startswith("ValueError: input_schema('other')")
-    assert found["schema"] == ["data", "frame", "params", "StandardPythonParameterType"]
-    assert found["raw"][:3] == [True, 202, {"got": {"a": 1}, "q": "1", "h": "k"}]
-    assert found["raw"][3] == {"Content-Type": "application/json", "X-More": "1"}
+    assert found["schema"] == [True, "data", "frame", "params", "array"]
+    assert found["raw"][:3] == [False, 202, {"got": {"a": 1}, "q": "1", "h": "k"}]
+    assert found["raw"][3] == {"Content-Type": "application/json", "x-ms-run-function-failed": "False", "X-More": "1"}
 
 
 # Whose names.
@@ -181,6 +181,24 @@ def run(mini_batch):
     found = {"PYTHONPATH": f"{PROJECT}:{lab.root / 'installed'}"}
     assert lab.run(lab.script(text), "--processes", 1, environment=found).code == 0
     assert lab.rows == ["True", "True"]
+
+
+def test_what_a_web_service_s_script_imports_is_there_beside_the_real_sdk_which_has_it_not(lab: Lab):
+    lab.items("a")
+    for name, text in REAL.items():
+        path = lab.root / "installed" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    script = """
+import azureml.contrib.services.aml_request, azureml_inference_server_http.api.aml_request
+from azureml.contrib.services import rawhttp
+from azureml_inference_server_http.api.aml_response import AMLResponse
+def run(mini_batch):
+    return [rawhttp is azureml_inference_server_http.api.aml_request.rawhttp, AMLResponse("", 200).data]
+"""
+    ended = lab.run(lab.script(script), "--processes", 1, environment={"PYTHONPATH": f"{PROJECT}:{lab.root / 'installed'}"})
+    assert ended.code == 0, ended.stderr
+    assert lab.rows == ["True", "b''"]
 
 
 def test_a_python_that_has_nothing_installed_is_served_them_too(lab: Lab):

@@ -1,10 +1,12 @@
 """How a service begins and ends, and what becomes of its requests when processes die."""
 
+import json
 import os
 import signal
 import ssl
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -132,9 +134,11 @@ def test_a_second_signal_does_not_wait(lab: Lab):
 def test_when_the_router_is_killed_no_replica_outlives_it(lab: Lab):
     server = Server(lab, "answers.py", "--replicas", 2).wait_until_ready()
     workers = server.program.workers()
+    assert len(workers) == 2
     lab.kill(server.program.pid)
     for worker in workers:
         wait_for_the_end(worker, 5)
+    assert wait_until(lambda: not lab.leftovers, "their keepers are gone too", 5)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +264,49 @@ def test_more_replicas_come_within_seconds_when_there_is_more_to_do(lab: Lab):
         assert [one.result().status for one in asked] == [200] * 3
 
 
+def test_more_connections_than_there_are_descriptors_for_are_refused_and_replicas_are_still_replaced(lab: Lab):
+    few = ("bash", "-c", 'ulimit -Sn 200; ulimit -Hn 400; exec "$@"', "bash")
+    server = Server(lab, "answers.py", "--max-wait", 20_000, within=few).wait_until_ready()
+    with ExitStack() as stack:
+        for _ in range(150):  # half of what there may be is 200, half of what there was at first is 100
+            stack.enter_context(server.connect())
+        assert server.ask(body=1).status == 200
+        for _ in range(50):
+            stack.enter_context(server.connect())
+        [worker] = server.program.workers()
+        lab.kill(worker)
+        wait_until(lambda: server.program.workers() not in ([], [worker]), "another replica is started")
+        with server.connect() as one_too_many:
+            assert one_too_many.recv(1000).startswith(b"HTTP/1.1 503 ")
+    wait_until(lambda: answers(server), "those who left make room")
+
+
+def answers(server: Server) -> bool:
+    try:
+        return server.ask(body=1).status == 200
+    except OSError:
+        return False
+
+
+def test_who_leaves_while_it_waits_is_not_scored(lab: Lab):
+    server = Server(lab, "answers.py", "--max-wait", 20_000).wait_until_ready()
+    gate = lab.state / "gate"
+    with Callers() as callers:
+        first = callers.call(server.do, "wait", str(gate))
+        wait_until(lambda: begun(gate) == 1, "the replica is busy")
+        with server.connect() as connection:
+            body = json.dumps({"do": "wait", "with": str(gate)}).encode()
+            head = f"POST /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEYS[0]}\r\ncontent-length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            wait_until(lambda: server.metric("batchinfer_requests_waiting") == 1, "it waits")
+        wait_until(lambda: server.metric("batchinfer_requests_waiting") == 0, "it has left")
+        gate.touch()
+        assert first.result().value == "waited"
+        assert server.ask(body=1).status == 200
+    assert begun(gate) == 1
+    assert "Exception" not in server.log
+
+
 def test_a_script_may_ask_for_the_request_itself_and_return_a_response(lab: Lab):
     server = Server(lab, lab.script(RAW_SCRIPT)).wait_until_ready()
     answer = server.ask("/score?a=1", body=b"\xff\xfe", x_tenant="blue")
@@ -281,6 +328,8 @@ def test_a_replica_whose_keeper_is_killed_or_does_not_answer_is_replaced(lab: La
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda worker=worker: not is_alive(worker), "the replica is gone")
         wait_until(lambda: server.ask(body=1, key=KEYS[1]).status == 200, "another answers")
+        assert worker not in server.program.workers()
+    assert server.metric("batchinfer_replicas_restarted_total") == 2
 
 
 def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
@@ -289,7 +338,9 @@ def test_a_script_with_a_schema_gets_values_of_its_sample_s_type(lab: Lab):
     missing = server.ask(body={"factor": 3}, content_type="application/json")
     assert (missing.status, missing.value["message"]) == (400, "A value is not provided for the 'data' parameter.")
     assert server.ask(body={"data": [[1, 2]]}, content_type="text/plain").status == 415
-    assert sorted(server.ask("/swagger.json").value["definitions"]["ServiceInput"]["properties"]) == ["data"]
+    described = server.ask("/swagger.json").value["definitions"]["ServiceInput"]
+    assert described["example"] == {"data": [[0.5, 1.5]], "factor": ""}
+    assert described["properties"]["data"]["items"] == {"type": "array", "items": {"type": "number", "format": "double"}}
 
 
 def test_a_model_is_where_a_script_looks_for_it_by_its_folder_or_by_azure_ml_s_names_in_a_python_of_its_own_too(lab: Lab):

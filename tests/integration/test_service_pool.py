@@ -15,6 +15,7 @@ from airflow_batchinfer.service.protocol import Start
 from airflow_batchinfer.service.replica import Role
 from airflow_batchinfer.service.seats import Seats
 from tests.integration.lab import Lab
+from tests.integration.leftovers import is_alive
 from tests.integration.pools import opened, played
 
 FIXED = {count: Scale(count, count, 100, 1) for count in range(1, 4)}
@@ -36,6 +37,46 @@ def test_a_place_that_waits_to_be_started_again_waits_also_when_the_service_grow
         await pool.close()
 
     asyncio.run(asyncio.wait_for(play(), 20))
+
+
+SAYS_WHEN_IT_LEAVES = """
+import os
+import threading
+from pathlib import Path
+
+STATE = Path(os.environ["STATE_DIR"])
+
+
+def run(raw_data):
+    (STATE / f"held-{os.getpid()}").touch()
+    while not (STATE / "gate").exists():
+        threading.Event().wait(0.01)
+    return os.getpid()
+
+
+def shutdown():
+    (STATE / f"left-{os.getpid()}").touch()
+"""
+
+
+def test_replicas_that_the_load_does_not_need_any_more_shut_down_one_goes_on_and_none_is_called_dead(lab: Lab):
+    async def play() -> None:
+        scale = Scale(1, 3, 100, 1)
+        async with opened(lab, lab.script(SAYS_WHEN_IT_LEAVES), scale, seats=Seats(), down_seconds=1.0) as stage:
+            asked = [asyncio.ensure_future(stage.value(number)) for number in range(3)]
+            await stage.until(lambda: len(list(lab.state.glob("held-*"))) == 3, "three run at once")
+            (lab.state / "gate").touch()
+            pids = {await one for one in asked}
+            await stage.until(lambda: stage.pool.ready == 1 and not stage.pool.leaving, "one is left")
+            left = {int(path.name.partition("-")[2]) for path in lab.state.glob("left-*")}
+            assert (len(left), left < pids) == (2, True)
+            assert not any(map(is_alive, left))
+            assert {await stage.value(1)} == pids - left
+            assert stage.pool.restarted == 0
+            assert stage.told[-1].startswith("1 replicas instead of ")
+            assert not any("ended" in line for line in stage.told)
+
+    played(play)
 
 
 @pytest.fixture
@@ -86,9 +127,11 @@ def test_a_replica_that_takes_the_place_of_a_dead_one_has_its_gpu_and_nobody_els
     async def play() -> None:
         async with opened(lab, "tells_itself.py", FIXED[1], seats=Seats(gpus, 1)) as stage:
             first = await stage.value(1)
+            free_when_told: list[list[str]] = []
+            stage.pool.tell = lambda _: free_when_told.append(are_free(gpus))
             lab.kill(first["pid"])
-            await stage.until(lambda: stage.pool.restarted, "it is replaced")
-            assert are_free(gpus) == ["b"]
+            await stage.until(lambda: free_when_told, "it is told that it is replaced")
+            assert free_when_told == [["b"]]
             second = await stage.value(1)
             assert (second["gpus"], second["pid"] != first["pid"]) == ("a", True)
 
@@ -116,6 +159,20 @@ def test_who_is_sent_away_finishes_and_leaves_its_gpu_and_the_same_number_may_co
                 stage.pool.resize(wanted)
             assert await stage.value(1)
             await stage.until(lambda: len(are_free(gpus)) == 1, "one is left")
+
+    played(play)
+
+
+def test_a_place_that_waits_to_be_started_again_keeps_its_gpu_until_nobody_wants_it(lab: Lab, gpus: tuple[str, ...]):
+    async def play() -> None:
+        async with opened(lab, lab.script("import os\nos._exit(7)\n"), FIXED[2], seats=Seats(gpus, 1)) as stage:
+            stage.pool.started.set_result(None)
+            await stage.until(lambda: sum("started in 0.5 s" in line for line in stage.told) == 2, "both pause")
+            assert are_free(gpus) == []
+            stage.pool.resize(1)
+            await stage.until(lambda: len(are_free(gpus)) == 1, "the one that is not wanted leaves its GPU")
+            await stage.pool.close()
+            assert are_free(gpus) == list(gpus)
 
     played(play)
 

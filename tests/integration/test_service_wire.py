@@ -81,6 +81,23 @@ def test_a_request_id_of_more_than_a_hundred_characters_is_431(server: Server):
     assert server.ask(body=1, x_request_id="x" * 101).status == 431
 
 
+@pytest.mark.parametrize("path", ["/score?a=1", "/", "/swagger.json", "/health/ready"])
+def test_the_caller_s_own_id_comes_back_on_every_page(server: Server, path: str):
+    answer = server.ask(path, x_ms_client_request_id="theirs", traceid="trace")
+    assert answer.status == 200
+    assert (answer.headers["x-ms-client-request-id"], answer.headers["x-ms-request-id"]) == ("theirs", "theirs")
+    assert answer.headers["traceid"] == "trace"
+    assert server.ask(path, x_ms_client_request_id="x" * 101).status == 431
+
+
+@pytest.mark.parametrize("path", ["/", "/swagger.json", "/metrics"])
+def test_a_page_is_only_read(server: Server, path: str):
+    answer = server.ask(path, body=1)
+    assert (answer.status, answer.headers["allow"], answer.value["message"]) == (405, "OPTIONS, GET, HEAD", "Method not allowed")
+    assert server.ask(path, method="OPTIONS", key=None).status == 200
+    assert server.ask(path, method="HEAD").body == b""
+
+
 def test_the_query_of_a_get_is_given_as_json(server: Server):
     assert server.ask("/score?a=1&b=[1]&c=x&c=2").value == {"a": 1, "b": [1], "c": ["x", 2]}
 
@@ -154,6 +171,7 @@ def test_who_waits_longer_than_is_allowed_gets_503_and_when_to_come_again(profil
     ],
 )
 def test_under_the_other_profile_whatever_the_script_does_wrong_is_500(inference_server: Server, what: str, why: str):
+    wait_for_both(inference_server)
     answer = inference_server.do(what, x_request_id=f"bad-{what}")
     assert (answer.status, answer.headers["x-ms-run-function-failed"]) == (500, "True")
     told(inference_server, f"request bad-{what}: 500")

@@ -4,10 +4,12 @@ import re
 
 import pytest
 
+from tests.oracles.differences import DIFFERENCES as DIFFERENCES_OF_THE_SERVER
 from tests.oracles.values import AGREED, DIFFERENCES
 from tests.unit.test_house import ROOT, TESTS, named_tests, rows_of
 
 HOWTO = ROOT / "docs" / "howto" / "migrate-from-azure-parallelrunstep.md"
+SERVING = ROOT / "docs" / "howto" / "serve-a-model.md"
 DECISIONS = list(rows_of(ROOT / "docs" / "decisions" / "0009-the-original.md"))
 STEP = {"name", "parallel_run_config", "inputs", "output", "side_inputs", "arguments", "allow_reuse", "models"}
 NAMED_BY_THE_TASK = {
@@ -40,6 +42,12 @@ def test_the_howto_s_table_of_differences_is_the_one_that_the_original_is_asked_
     told = [row for row in rows_of(HOWTO) if "because" in row]
     held = [(f"`{each.argument}`", each.told, *ANSWERS[each.we_take], each.reason) for each in DIFFERENCES]
     assert [tuple(row.values()) for row in told] == held, "\n".join(f"| {' | '.join(row)} |" for row in held)
+
+
+def test_the_howto_s_table_of_what_is_answered_otherwise_is_the_one_that_the_original_server_is_asked_about():
+    told = [tuple(row.values()) for row in rows_of(SERVING) if "here" in row]
+    held = list(dict.fromkeys((each.told, each.reason) for each in DIFFERENCES_OF_THE_SERVER))
+    assert told == held, "\n".join(f"| {' | '.join(row)} |" for row in held)
 
 
 def test_ten_decisions_are_held():

@@ -74,7 +74,7 @@ def listening(control: Path) -> socket.socket:
 
 async def answer_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answering: Answering) -> None:
     """Answer all questions of one connection."""
-    with suppress(ConnectionError, ValueError):
+    with suppress(ConnectionError, ValueError, asyncio.CancelledError):  # the last when the router ends
         while line := await reader.readline():
             writer.write(json.dumps(_answer(answering, line)).encode() + b"\n")
             await writer.drain()

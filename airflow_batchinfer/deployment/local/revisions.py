@@ -45,6 +45,7 @@ class Revisions:
         self._show = show
         self._coming: Serving | None = None
         self._change: asyncio.Task[None] | None = None
+        self._has_ended = False
         self._finishing: set[asyncio.Task[None]] = set()
         self.trouble = ""
 
@@ -92,6 +93,11 @@ class Revisions:
         for serving in (self.serving, self._coming):
             if serving and serving.service.keys:
                 serving.service.keys.read()
+
+    def end(self) -> None:
+        """The service is to be no more, whatever comes up just now."""
+        self._keep(replace(self.course, wanted=None))
+        self._has_ended = True
 
     async def close(self) -> None:
         """End all that runs."""
@@ -202,6 +208,8 @@ class Revisions:
         self._show(f"revision {number} failed: {told}{goes_on}\n{of_the_script}".rstrip())
 
     def _keep(self, course: Course) -> None:
+        if self._has_ended:
+            return
         self.course = course
         self._folder.keep(course)
 

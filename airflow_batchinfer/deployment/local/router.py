@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -86,7 +86,7 @@ class Router:
             case {"do": "leave"}:
                 asyncio.get_running_loop().call_soon(self._stop)
             case {"do": "end"}:
-                self._folder.keep(replace(self._revisions.course, wanted=None))
+                self._revisions.end()
                 asyncio.get_running_loop().call_soon(self._stop)
             case _:
                 raise ValueError(f"nothing here does {asked!r}")

@@ -150,8 +150,8 @@ class LocalServices:
             if status.version == VERSION:
                 ask(folder.control, {"do": "apply", "revision": number})
                 return
-            ask(folder.control, {"do": "leave"})
         folder.keep(Course(wanted=number, good=course.good, before=course.before))
+        _have_left(folder)
         if folder.guardian.holder() is None:
             self._start(folder)
         _until(
@@ -247,6 +247,14 @@ def _write_keys(path: Path, keys: Sequence[str]) -> None:
     with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write("".join(f"{key}\n" for key in keys))
     making.replace(path)
+
+
+def _have_left(folder: ServiceFolder) -> None:
+    """A router of another version answers what it has; who connects meanwhile waits for the next one."""
+    with suppress(OSError):
+        old = folder.router.holder()
+        ask(folder.control, {"do": "leave"})
+        _wait(lambda: folder.router.holder() != old, END_SECONDS)
 
 
 def _told(folder: ServiceFolder, what: dict[str, Any]) -> None:

@@ -191,6 +191,13 @@ def test_rows_that_never_come_out_fix_nothing():
     assert read_columns(found.store, FOLDER) == [("result", "float64")]
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_a_column_that_a_later_mini_batch_left_open_is_what_an_earlier_one_made_it(order: list[int]):
+    found = Job("parquet", [[1], [1, 2.5], [None]]).score(order)
+    assert found.failed.keys() == {"1-1"}
+    assert found.rows == [{"result": 1}, {"result": 1}, {"result": None}]
+
+
 VALUES = st.sampled_from([1, 1, 2.5, 2.5, None, "a", RAISES, Decimal("1.5"), [], [1], ["a"]])
 ITEMS = st.one_of(
     VALUES,

@@ -134,7 +134,7 @@ def test_what_a_template_makes_of_something_is_something(value: object):
 
 
 def test_unstored_values_show_their_names_alone():
-    assert str(Unstored({"TOKEN": "secret", "A": "b"})) == "<A, TOKEN: rendered by the nodes, never stored>"
+    assert str(Unstored({"TOKEN": "secret", "A": "b"})) == "<A, TOKEN: rendered when the task runs, never stored>"
     assert "nothing" in str(Unstored({}))
 
 

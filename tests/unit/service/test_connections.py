@@ -1,6 +1,7 @@
 """A connection is given so much time and so many bytes for a head, and no more."""
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -56,8 +57,8 @@ async def answer(scope: dict, receive: Callable, send: Callable[[dict], Awaitabl
     await send({"type": "http.response.body"})
 
 
-def connected(application: Callable = answer) -> tuple[Connection, Wire]:
-    connection = Connection(uvicorn.Config(application, lifespan="off", log_config=None), ServerState(), {})
+def connected(application: Callable = answer, state: ServerState | None = None) -> tuple[Connection, Wire]:
+    connection = Connection(uvicorn.Config(application, lifespan="off", log_config=None), state or ServerState(), {})
     wire = Wire()
     connection.connection_made(wire)
     return connection, wire
@@ -233,6 +234,27 @@ def test_who_has_asked_when_the_service_is_told_to_end_is_answered_though_it_was
         assert wire.written.endswith(b"connection: close\r\n\r\n")
         connection.connection_lost(None)
 
+
+def test_one_connection_too_many_is_told_so_and_closed_and_the_others_are_answered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "most_connections", lambda: 1)
+
+    async def play() -> None:
+        state = ServerState()
+        first, its_wire = connected(state=state)
+        second, wire = connected(state=state)
+        assert wire.written.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in wire.written
+        assert wire.is_closing()
+        second.connection_lost(None)
+        first.data_received(HEAD + b"\r\n")
+        await asyncio.sleep(0)
+        assert its_wire.written.startswith(b"HTTP/1.1 200 OK")
+        third, wire = connected(state=state)
+        assert wire.is_closing()
+        first.connection_lost(None)
+        third.connection_lost(None)
+        assert not connected(state=state)[1].is_closing()
+
     played(play)
 
 
@@ -248,5 +270,34 @@ def test_who_asks_nothing_more_when_the_service_ends_is_let_go(monkeypatch: pyte
         await wire.closed.wait()
         assert not wire.aborted.is_set()
         connection.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    ("soft", "most"), [(300, 150), (4_000, 2_000), (6_000, 3_440), (1 << 20, 10_000), (resource.RLIM_INFINITY, 10_000)]
+)
+def test_there_are_never_so_many_connections_that_nothing_else_can_be_opened(monkeypatch: pytest.MonkeyPatch, soft: int, most: int):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+    assert connections.most_connections() == most
+
+
+def test_who_leaves_ends_what_was_done_for_it_and_that_is_no_error(caplog: pytest.LogCaptureFixture):
+    async def play() -> None:
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def wait(scope: dict, receive: Callable, send: Callable) -> None:
+            del scope, receive, send
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        connection, _ = connected(wait)
+        connection.data_received(HEAD + b"\r\n")
+        await begun.wait()
+        connection.connection_lost(None)
+        await ended.wait()
+        await asyncio.gather(*connection.tasks)
+        assert caplog.records == []
 
     played(play)

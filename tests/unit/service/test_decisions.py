@@ -148,16 +148,21 @@ def test_each_profile_has_a_status_for_each_failure():
     assert [blames_the_script(failure) for failure in Failure] == [True, True, True, False, False]
 
 
-@pytest.mark.parametrize(("version", "key"), [("2", "swagger"), ("2.0", "swagger"), ("3", "openapi"), ("3.0", "openapi")])
-def test_the_interface_has_two_forms(version: str, key: str):
+@pytest.mark.parametrize(
+    ("version", "key"), [("2", "swagger"), ("2.0", "swagger"), ("3", "openapi"), ("3.0", "openapi"), ("3.1", "openapi")]
+)
+def test_the_interface_has_two_forms_in_three_versions(version: str, key: str):
     document = interface.document(version, "digits", {"input": {"type": "array"}, "output": {}})
     assert document
-    assert document[key].startswith(version[0])
-    assert "/score" in document["paths"]
+    assert document[key].startswith(version)
+    assert set(document["paths"]) == {"/", "/score", "/swagger.json"}
+    assert "'type': 'array'" in str(document)
 
 
-def test_there_is_no_other_form():
+def test_there_is_no_other_form_and_none_that_cannot_describe_the_samples():
     assert interface.document("4", "digits", {}) is None
+    assert interface.document("2", "digits", {"versions": ["3.0", "3.1"]}) is None
+    assert interface.document("3", "digits", {"versions": ["3.0", "3.1"]})
 
 
 def test_metrics_are_what_prometheus_reads():

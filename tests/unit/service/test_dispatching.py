@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_batchinfer.service.dispatching import Dispatcher, Limits
+from airflow_batchinfer.service.dispatching import CALLER_LEFT, Dispatcher, Limits
 from airflow_batchinfer.service.protocol import Question, Told
 from airflow_batchinfer.service.wire import Answered, Failed, Failure, Outcome
 
@@ -234,6 +236,63 @@ def test_who_would_wait_in_vain_is_refused_at_once_and_told_when_to_come_again()
     played(play)
 
 
+@pytest.mark.parametrize("is_suspect", [False, True])
+def test_who_leaves_while_it_waits_is_not_scored(is_suspect: bool):
+    async def play() -> None:
+        stage = Stage()
+        if is_suspect:
+            stage.dispatcher.lost(await busy(stage))
+        asked = await stage.ask(2)
+        assert stage.dispatcher.waiting == 2 + is_suspect
+        asked[0].cancel(CALLER_LEFT)
+        with pytest.raises(asyncio.CancelledError):
+            await asked[0]
+        assert stage.dispatcher.waiting == 1 + is_suspect
+        puppet = stage.puppet()
+        for _ in range(1 + is_suspect):
+            stage.answer(puppet)
+        assert isinstance(await asked[1], Answered)
+
+    played(play)
+
+
+async def busy(stage: Stage) -> Puppet:
+    puppet = stage.puppet()
+    await stage.ask()
+    return puppet
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_a_replica_has_when_its_caller_leaves_is_told_to_the_log_as_ever(meanwhile: bool):
+    async def play() -> None:
+        stage = Stage()
+        puppet = stage.puppet()
+        [asked] = await stage.ask()
+        asked.cancel(CALLER_LEFT)
+        if not meanwhile:
+            await asyncio.sleep(0)
+        stage.answer(puppet)
+        assert await asked == Answered(200, b"1", 1.0)
+
+    played(play)
+
+
+def test_what_nobody_asks_for_any_more_is_not_tried_again_when_its_replica_dies_and_other_cancellations_are_obeyed():
+    async def play() -> None:
+        stage = Stage(at_once=2)
+        puppet = stage.puppet()
+        left, cancelled = await stage.ask(2)
+        left.cancel(CALLER_LEFT)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        stage.dispatcher.lost(puppet)
+        assert await left == Failed(Failure.DIED)
+        assert (stage.dispatcher.waiting, stage.dispatcher.running, stage.dispatcher.retried) == (0, 0, 0)
+
+    played(play)
+
+
 def test_when_the_service_stops_everybody_is_told():
     async def play() -> None:
         stage = Stage()
@@ -244,5 +303,63 @@ def test_when_the_service_stops_everybody_is_told():
         assert puppet.killed_because == "the service was stopped"
         [late] = await stage.ask()
         assert isinstance(await late, Failed)
+
+    played(play)
+
+
+class Story:
+    """Whatever may happen to a dispatcher; `left` are those who no more want to know."""
+
+    def __init__(self, at_once: int, seconds: float) -> None:
+        self.stage = Stage(most_wait_seconds=1e9, at_once=at_once)
+        self.puppets = [self.stage.puppet()]
+        self.asked: list[asyncio.Task[Outcome]] = []
+        self.left: set[int] = set()
+        self.seconds = seconds
+
+    def ask(self, _: int) -> None:
+        self.asked.append(asyncio.ensure_future(self.stage.dispatcher.ask(QUESTION)))
+
+    def answer(self, which: int) -> None:
+        if (puppet := self._puppet(which)).held:
+            self.stage.answer(puppet, self.seconds)
+
+    def die(self, which: int) -> None:
+        self.stage.dispatcher.lost(self._puppet(which))
+
+    def come(self, _: int) -> None:
+        self.puppets.append(self.stage.puppet())
+
+    def retire(self, which: int) -> None:
+        self.stage.dispatcher.remove(self._puppet(which))
+
+    def leave(self, which: int) -> None:
+        if self.asked:
+            self.left.add(which % len(self.asked))
+            self.asked[which % len(self.asked)].cancel(CALLER_LEFT)
+
+    def _puppet(self, which: int) -> Puppet:
+        return self.puppets[which % len(self.puppets)]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from([Story.ask, Story.answer, Story.die, Story.come, Story.retire, Story.leave]), st.integers(0, 5)), max_size=60
+)
+
+
+@given(STEPS, st.integers(1, 3), st.sampled_from([0.0001, 1.0]))
+def test_whatever_happens_everybody_gets_one_outcome(steps: list[tuple[Callable, int]], at_once: int, seconds: float):
+    async def play() -> None:
+        story = Story(at_once, seconds)
+        for step, which in steps:
+            step(story, which)
+            await asyncio.sleep(0)
+        story.come(0)
+        while busy := [puppet for puppet in story.puppets if puppet.held]:
+            story.stage.answer(busy[0], seconds)
+        ended = await asyncio.gather(*story.asked, return_exceptions=True)
+        assert (story.stage.dispatcher.running, story.stage.dispatcher.waiting) == (0, 0)
+        for number, outcome in enumerate(ended):
+            assert isinstance(outcome, Answered) or outcome == Failed(Failure.DIED) or number in story.left
 
     played(play)

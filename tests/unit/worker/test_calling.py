@@ -1,11 +1,16 @@
 """How `run` is called with a request, and what is made of what it returns."""
 
+import importlib
 import json
+import sys
+from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from airflow_batchinfer.worker import azureml
 from airflow_batchinfer.worker.calling import Asked, Caller, Reply, caller_of
 from airflow_batchinfer.worker.script import Script, Unusable
 
@@ -42,7 +47,7 @@ def test_a_query_becomes_json_with_values_as_json_where_they_are_that():
     assert json.loads(reply.body) == {"a": 1, "b": [1, 2], "c": "a", "d": None, "e": ["x", 2], "f": ""}
 
 
-def test_json_that_is_nested_too_deep_is_text_in_a_query_and_400_in_a_body():
+def test_json_that_is_nested_too_deep_is_text_in_a_query_and_400_in_a_body(add):
     deep = b"[" * 50_000
     assert json.loads(ask(caller(run=json.loads), b"a=" + deep, query=True).body) == {"a": deep.decode()}
     assert caller(run_batch=list).run_batch([Asked({"query": True}, b"a=" + deep)])[0].status == 200
@@ -96,6 +101,15 @@ def test_run_may_take_the_headers_in_either_place():
         assert json.loads(ask(one, headers=headers).body) == {"X-Tenant": "a"}
 
 
+def test_a_header_that_comes_twice_has_both_values():
+    one = caller(run=lambda raw_data, request_headers: request_headers)
+    assert json.loads(ask(one, headers=[["X-Many", "a"], ["X-One", "b"], ["X-Many", "c"]]).body) == {"X-Many": "a,c", "X-One": "b"}
+
+
+def test_bytes_of_a_query_that_are_no_utf_8_stay_as_they_were_sent():
+    assert json.loads(ask(caller(run=json.loads), b"a=%FF%C3%A4&b=\xff", query=True).body) == {"a": "%FFä", "b": "ÿ"}
+
+
 def echo(raw_data):
     return raw_data
 
@@ -113,14 +127,20 @@ def test_run_gets_the_body_whatever_its_argument_is_called(run):
     assert ask(caller(run=run), b"text").body == b'"text"'
 
 
-def with_schema(function):
-    function.inference_schema = {"input": {"a": None, "b": None}, "output": None}
-    return function
+@pytest.fixture
+def add(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A `run` under the stand-ins' decorators."""
+    monkeypatch.syspath_prepend(azureml.BESIDE)
+    kinds = importlib.import_module("inference_schema.parameter_types.standard_py_parameter_type")
+    input_schema = importlib.import_module("inference_schema.schema_decorators").input_schema
 
+    @input_schema("a", kinds.StandardPythonParameterType(1))
+    def add(a, b=2):
+        return a + b
 
-@with_schema
-def add(a, b=2):
-    return a + b
+    yield add
+    for name in [name for name in sys.modules if name.partition(".")[0] == "inference_schema"]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize(
@@ -130,14 +150,19 @@ def add(a, b=2):
         (b'{"a": 1, "c": 5}', "application/json; charset=utf-8", 200, 3),
         (b'{"b": 1}', "application/json", 400, {"message": "A value is not provided for the 'a' parameter."}),
         (b"[1]", "application/json", 400, {"message": "the body is not a JSON object"}),
+        (b'{"a": 1}', "Application/JSON", 200, 3),
         (b'{"a": 1}', "text/plain", 415, {"message": "Expects Content-Type to be application/json"}),
     ],
 )
-def test_a_script_with_a_schema_gets_the_values_by_name(body: bytes, kind: str, status: int, answer: object):
+def test_a_script_with_a_schema_gets_the_values_by_name(add, body: bytes, kind: str, status: int, answer: object):
     one = caller(run=add)
     reply = ask(one, body, type=kind)
     assert (reply.status, json.loads(reply.body)) == (status, answer)
-    assert sorted(one.takes["interface"]["input"]["properties"]) == ["a", "b"]
+    assert one.takes["interface"] == {
+        "input": {"type": "object", "properties": {"a": {"type": "integer", "format": "int64"}, "b": {}}, "example": {"a": 1, "b": ""}},
+        "output": {"type": "object"},
+        "versions": ["2.0", "3.0", "3.1"],
+    }
 
 
 def test_a_script_may_return_a_response_of_its_own():

@@ -14,7 +14,7 @@ FOLDER = Path(worker.__file__).parent
 STAND_INS = sorted(FOLDER.glob("stand_ins/**/*.py"))
 MODULES = [*sorted(FOLDER.glob("*.py")), *STAND_INS]
 # What the names that are served import of each other; and what a script that uses them has installed.
-SERVED = {"_batchinfer_unserved", "azureml", "entry_script", "inference_schema"}
+SERVED = {"_batchinfer_unserved", "azureml", "azureml_inference_server_http", "entry_script", "inference_schema"}
 OF_THE_SCRIPT = {"numpy_parameter_type.py": {"numpy"}, "pandas_parameter_type.py": {"pandas"}}
 PRIVATE_NAME = "_batchinfer_worker"
 
@@ -42,7 +42,7 @@ def test_what_an_unserved_name_says_to_read_is_there():
     assert (Path(__file__).parents[3] / page).is_file()
 
 
-@pytest.mark.parametrize("name", ["azureml", "azureml_user", "entry_script", "inference_schema", "_batchinfer_unserved"])
+@pytest.mark.parametrize("name", sorted({*SERVED, "azureml_user"}))
 def test_a_stand_in_is_not_to_be_found_where_no_script_runs(name: str):
     assert importlib.util.find_spec(name) is None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 from inference_schema.parameter_types.abstract_parameter_type import AbstractParameterType
+from inference_schema.schema_util import keep
 
 Function = Callable[..., Any]
 
@@ -33,7 +34,7 @@ def input_schema(
                 bound.arguments[param_name] = param_type.deserialize_input(given)
             return function(*bound.args, **bound.kwargs)
 
-        _schema_of(converting)["input"][param_name] = param_type
+        keep(converting, input={param_name: param_type})
         return converting
 
     return decorate
@@ -48,18 +49,10 @@ def output_schema(output_type: AbstractParameterType) -> Callable[[Function], Fu
         def same(*arguments: Any, **named: Any) -> Any:
             return function(*arguments, **named)
 
-        _schema_of(same)["output"] = output_type
+        keep(same, output=output_type)
         return same
 
     return decorate
-
-
-def _schema_of(function: Any) -> Dict[str, Any]:
-    """What the decorators so far have kept of a function."""
-    schema: Dict[str, Any] = getattr(function, "inference_schema", {"input": {}, "output": None})
-    function.inference_schema = {"input": dict(schema["input"]), "output": schema["output"]}
-    kept: Dict[str, Any] = function.inference_schema
-    return kept
 
 
 def _check(given: object) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Dict
 
 from inference_schema.parameter_types.abstract_parameter_type import AbstractParameterType
+from inference_schema.parameter_types.describing import described
 
 
 class PandasParameterType(AbstractParameterType):
@@ -47,6 +49,15 @@ class PandasParameterType(AbstractParameterType):
         if self.orient == "index":
             return pandas.DataFrame.from_dict(given, orient="index")
         return pandas.DataFrame(given)
+
+    def input_to_swagger(self) -> Dict[str, Any]:
+        schema = described(json.loads(self.sample_input.to_json(orient=self.orient, date_format="iso")))
+        schema["format"] = f"pandas.DataFrame:{self.orient}"
+        if self.orient == "records":
+            for name, kind in self.sample_input.dtypes.items():
+                if kind.kind in "mM":
+                    schema["items"]["properties"][str(name)]["format"] = "timedelta" if kind.kind == "m" else "date-time"
+        return schema
 
 
 __all__ = ["PandasParameterType"]

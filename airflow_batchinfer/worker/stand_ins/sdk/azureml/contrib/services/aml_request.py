@@ -1,4 +1,4 @@
-"""`rawhttp` marks a `run` that wants the request itself, an `AMLRequest`."""
+"""`rawhttp` says that `run` wants the request itself, an `AMLRequest`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, TypeVar, Union
 from urllib.parse import parse_qsl, urlsplit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_rawHttpRequested = False  # noqa: N816 - the original's name
 
 
 class AMLRequest:
@@ -19,7 +20,9 @@ class AMLRequest:
         self.path = parts.path
         self.full_path = f"{parts.path}?{parts.query}"
         self.query_string = parts.query.encode()
-        self.args: Dict[str, str] = dict(reversed(parse_qsl(parts.query, keep_blank_values=True)))
+        self.args: Dict[str, str] = {}
+        for name, value in parse_qsl(parts.query, keep_blank_values=True):
+            self.args.setdefault(name, value)
         self.headers = _Headers(headers or {})
         self.data = body
 
@@ -65,8 +68,9 @@ class _Headers(Dict[str, str]):
 
 
 def rawhttp(function: Function) -> Function:
-    """Marks the function."""
-    function.is_raw_http = True  # type: ignore[attr-defined]
+    """Notes it for the whole process, as the original does: the function may be decorated further, and forget."""
+    global _rawHttpRequested  # noqa: PLW0603 - by this name the worker finds it, here and in the original
+    _rawHttpRequested = True
     return function
 
 

@@ -22,9 +22,9 @@ class AMLResponse:
         self.status_code = int(status_code)
         self.data: bytes = body.encode() if isinstance(body, str) else bytes(body)
         self.headers: Dict[str, str] = {"Content-Type": "application/json" if is_json else "text/html; charset=utf-8"}
+        self.headers["x-ms-run-function-failed"] = str(run_function_failed)
         for name, value in (response_headers or {}).items():
             self.headers = {**{known: kept for known, kept in self.headers.items() if known.lower() != name.lower()}, name: value}
-        self.run_function_failed = run_function_failed
 
 
 __all__ = ["AMLResponse"]

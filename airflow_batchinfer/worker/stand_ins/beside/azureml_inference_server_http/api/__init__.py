@@ -1,0 +1,1 @@
+"""The same as `azureml.contrib.services`, by its newer name."""

@@ -1,0 +1,310 @@
+"""Services on this machine: they outlive whoever deploys them, are adopted and found again, and leave nothing."""
+
+import json
+import os
+import random
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_batchinfer.deployment import deploying, record
+from airflow_batchinfer.deployment.local import services
+from airflow_batchinfer.deployment.states import State
+from airflow_batchinfer.deployment.targets import LocalTarget
+from airflow_batchinfer.environments.gpus import lock_gpus
+from airflow_batchinfer.errors import ConfigError, ConflictError, ScriptError
+from tests.integration.deployed import NAME, RAISES, Callers, Deployer, answers, waits
+from tests.integration.lab import PROJECT, Lab
+from tests.integration.leftovers import is_alive, marked_processes, wait_for_the_end, wait_until
+
+DEPLOYS = """
+import sys, time
+from pathlib import Path
+from airflow_batchinfer.deployment import deploying
+from airflow_batchinfer.deployment.ordering import order_of
+from airflow_batchinfer.deployment.targets import LocalTarget, open_target
+from airflow_batchinfer.service.config import InferenceConfig, ServiceConfig
+from airflow_batchinfer.workspace import Workspace
+workspace, folder, name = Workspace.at(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+order = order_of(workspace, name, InferenceConfig(entry_script="given.py"), ServiceConfig(num_replicas=1), folder=folder)
+number = deploying.begin(LocalTarget(), order, time.monotonic() + 60)
+deploying.wait(open_target(LocalTarget(), workspace), name, number, time.monotonic() + 60, print)
+print("deployed", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def deployer(lab: Lab) -> Iterator[Deployer]:
+    made = Deployer(lab)
+    yield made
+    for known in deploying.all_records(made.workspace):
+        deploying.delete(made.workspace, known.name)
+
+
+def start_deploying(deployer: Deployer, script: str) -> "subprocess.Popen[str]":
+    """Deploy from a process in a session of its own, as a task of Airflow is."""
+    path = deployer.lab.script(script, "given.py")
+    command = [sys.executable, "-c", DEPLOYS, deployer.lab.workspace_url, str(path.parent), NAME]
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_a_service_outlives_who_deployed_it_and_is_found_by_its_name(deployer: Deployer):
+    with start_deploying(deployer, answers(1)) as process:
+        assert process.stdout
+        assert "deployed\n" in iter(process.stdout.readline, "")
+        os.killpg(process.pid, signal.SIGKILL)
+    assert deployer.ask().value["revision"] == 1
+    assert deployer.status().state is State.HEALTHY
+
+
+def test_who_is_killed_at_any_moment_of_deploying_leaves_what_the_next_one_can_go_on_with(deployer: Deployer):
+    moments = random.Random(7)
+    for _ in range(5):
+        with start_deploying(deployer, answers(1)) as process:
+            # Importing takes 0.4 s of it, and the rest as long.
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.3 + moments.random() * 0.7)
+            os.killpg(process.pid, signal.SIGKILL)
+    assert deployer.deploy(answers(2)).state is State.HEALTHY
+    assert deployer.ask().value["revision"] == 2
+    assert not list((deployer.folder().path / "revisions").glob(".*"))
+
+
+def test_when_the_guardian_is_killed_the_router_starts_another_and_goes_on(deployer: Deployer):
+    deployer.deploy(answers(1))
+    before = deployer.pids()
+    with Callers(deployer, 2).calling() as callers:
+        os.kill(before["guardian"], signal.SIGKILL)
+        wait_until(lambda: deployer.pids().get("guardian") not in (None, before["guardian"]), "there is another guardian")
+    assert deployer.pids()["router"] == before["router"]
+    assert set(callers.revisions) == {1}
+
+
+def test_when_the_router_is_killed_who_connects_meanwhile_waits_and_is_answered(deployer: Deployer):
+    deployer.deploy(answers(1))
+    before = deployer.pids()
+    pid = deployer.ask().value["pid"]
+    os.kill(before["router"], signal.SIGKILL)
+    assert deployer.ask().value["revision"] == 1
+    wait_until(lambda: len(deployer.pids()) == 2, "both live again")
+    assert deployer.pids()["router"] != before["router"]
+    assert not is_alive(pid)
+
+
+def test_a_guardian_that_was_started_in_place_of_another_guards_too(deployer: Deployer):
+    deployer.deploy(answers(1))
+    before = deployer.pids()["guardian"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: deployer.pids().get("guardian") not in (None, before), "there is another guardian")
+    for _ in range(2):
+        os.kill(deployer.pids()["router"], signal.SIGKILL)
+        assert deployer.ask().value["revision"] == 1
+
+
+def test_when_all_its_processes_are_killed_it_is_unhealthy_until_it_is_deployed_again(deployer: Deployer):
+    uri = deployer.deploy(answers(1)).scoring_uri
+    keys = deployer.target.keys(NAME)
+    before = deployer.pids()
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    for pid in before.values():
+        wait_for_the_end(pid, 10)
+    status = wait_until(lambda: (found := deployer.status()).state is State.UNHEALTHY and found, "it is unhealthy")
+    assert "deploy it again" in status.detail
+    again = deployer.deploy(answers(1))
+    assert (again.state, again.scoring_uri, deployer.target.keys(NAME)) == (State.HEALTHY, uri, keys)
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_a_router_that_hangs_is_replaced(deployer: Deployer):
+    deployer.deploy(answers(1), period_seconds=1, timeout_seconds=1, failure_threshold=1)
+    router = deployer.pids()["router"]
+    os.kill(router, signal.SIGSTOP)
+    wait_for_the_end(router, 20)
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_a_router_that_is_killed_while_a_revision_comes_up_brings_it_up_again(deployer: Deployer):
+    gate = deployer.lab.root / "gate"
+    deployer.deploy(answers(1))
+    number = deployer.begin(waits(gate, 2))
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    assert deployer.ask().value["revision"] == 1
+    gate.touch()
+    assert deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None).revision == number
+    assert deployer.ask().value["revision"] == 2
+
+
+def test_a_service_can_be_deleted_while_a_revision_comes_up_or_its_router_hangs(deployer: Deployer):
+    deployer.begin(waits(deployer.lab.root / "never", 1))
+    assert deployer.delete()
+    deployer.deploy(answers(1), period_seconds=600)
+    os.kill(deployer.pids()["guardian"], signal.SIGSTOP)
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    assert deployer.delete()
+    wait_until(lambda: not [pid for pid in marked_processes(deployer.lab.mark) if pid != os.getpid()], "nothing is left")
+
+
+def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
+    deployer.deploy(answers(1), num_replicas=2)
+    deployer.deploy(answers(2))
+    deployer.delete()
+    assert not list((deployer.lab.root / "cache" / "services").iterdir())
+    assert not record.names(deployer.workspace)
+    assert not [pid for pid in marked_processes(deployer.lab.mark) if pid != os.getpid()]
+
+
+def test_old_revisions_and_their_models_are_removed(deployer: Deployer):
+    for number in range(1, 6):
+        deployer.deploy(answers(number))
+    assert deployer.folder().revisions() == [4, 5]
+
+
+def test_a_router_of_another_version_is_replaced_and_nobody_is_refused(deployer: Deployer, monkeypatch: pytest.MonkeyPatch):
+    deployer.deploy(answers(1))
+    router = deployer.pids()["router"]
+    for module in (deploying, services):
+        monkeypatch.setattr(module, "VERSION", "another")
+    number = deployer.begin(answers(1))
+    assert deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None).revision == 2
+    assert deployer.pids()["router"] != router
+    assert deployer.ask().status == 200
+
+
+def test_a_port_that_is_given_is_taken_or_told_to_be_taken(lab: Lab):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        deployer = Deployer(lab, LocalTarget(port=port))
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port} cannot be listened on"):
+            deployer.deploy(answers(1))
+    assert deployer.deploy(answers(1)).scoring_uri == f"http://127.0.0.1:{port}/score"
+    other = Deployer(lab, LocalTarget(port=port + 1))
+    with pytest.raises(ConflictError, match="cannot be changed while it lives"):
+        other.deploy(answers(2))
+    deployer.delete()
+
+
+def test_with_a_certificate_it_speaks_https(lab: Lab):
+    certificate, key = lab.root / "cert.pem", lab.root / "key.pem"
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-days",
+        "1",
+    ]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    deployer = Deployer(lab, LocalTarget(tls_certificate=str(certificate), tls_key=str(key)))
+    status = deployer.deploy(answers(1))
+    asked = urllib.request.Request(  # noqa: S310 - our own
+        status.scoring_uri, b"x", {"Authorization": f"Bearer {deployer.target.keys(NAME)[0]}"}
+    )
+    with urllib.request.urlopen(asked, context=ssl.create_default_context(cafile=str(certificate)), timeout=30) as answer:  # noqa: S310 - as above
+        assert json.load(answer)["revision"] == 1
+    deployer.delete()
+
+
+def test_a_service_without_keys_is_opened_to_others_only_if_that_is_said_twice(lab: Lab):
+    with pytest.raises(ConfigError, match="open_without_keys=True"):
+        Deployer(lab, LocalTarget(host="0.0.0.0")).deploy(answers(1), auth_enabled=False)  # noqa: S104 - the point of it
+    deployer = Deployer(lab, LocalTarget(host="0.0.0.0", open_without_keys=True))  # noqa: S104 - as above
+    assert socket.gethostname() in str(deployer.deploy(answers(1), auth_enabled=False).scoring_uri)
+    deployer.delete()
+
+
+def test_what_this_machine_cannot_give_is_refused_at_once_with_every_reason(deployer: Deployer):
+    with pytest.raises(ConfigError) as refused:
+        deployer.begin(answers(1), cpu_cores=1000, gpu_cores=1, cpu_cores_limit=1000.5, namespace="shop")
+    assert [fault.split("=")[0] for fault in refused.value.faults] == ["cpu_cores", "gpu_cores", "cpu_cores_limit", "namespace"]
+
+
+def test_its_processes_have_none_of_airflow_s_secrets_and_its_keys_only_their_owner_reads(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "a-secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    deployer.deploy("import os\ndef run(raw):\n    return [name for name, value in os.environ.items() if value == 'a-secret']")
+    assert deployer.ask().value == []
+    for pid in deployer.pids().values():
+        assert b"a-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
+    folder = deployer.folder()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.path, folder.keys)] == [0o700, 0o600]
+
+
+def test_a_service_on_another_machine_is_told_with_its_place_and_can_be_forgotten(deployer: Deployer):
+    order = deployer.order(answers(1))
+    record.note(deployer.workspace, record.Record.of(order, "local on elsewhere", deployer.asked))
+    for operation in (lambda: deployer.begin(answers(1)), deployer.delete, lambda: deploying.status_of(deployer.workspace, NAME)):
+        with pytest.raises(ConflictError, match="runs local on elsewhere, and this is local on"):
+            operation()
+    assert deploying.delete(deployer.workspace, NAME, forget=True)
+    assert deployer.deploy(answers(1)).state is State.HEALTHY
+
+
+# GPUs.
+
+
+@pytest.fixture
+def two_gpus(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Ids that nothing else of this machine uses."""
+    gpus = ",".join(f"GPU-{os.getpid()}-{number}" for number in range(2))
+    monkeypatch.setenv("BATCHINFER_GPUS", gpus)
+    return gpus
+
+
+SHOWS_ITS_GPU = "import os\ndef run(raw):\n    return {'revision': REVISION, 'gpus': os.environ['CUDA_VISIBLE_DEVICES']}"
+
+
+def test_a_replica_gets_gpus_of_its_own_and_one_that_asks_for_none_sees_none(two_gpus: str, deployer: Deployer):
+    deployer.deploy(SHOWS_ITS_GPU.replace("REVISION", "1"), gpu_cores=2)
+    assert deployer.ask().value["gpus"] == two_gpus
+    deployer.deploy(SHOWS_ITS_GPU.replace("REVISION", "1"), name="without")
+    assert deployer.ask(name="without").value["gpus"] == ""
+
+
+def test_replicas_without_a_gpu_are_unschedulable_until_there_is_one(two_gpus: str, deployer: Deployer):
+    (job,) = lock_gpus(two_gpus.split(","), 1)
+    number = deployer.begin(SHOWS_ITS_GPU.replace("REVISION", "1"), gpu_cores=1, num_replicas=2)
+    status = wait_until(
+        lambda: (found := deployer.status()).state is State.UNSCHEDULABLE and found.replicas_ready and found, "one replica has no GPU"
+    )
+    assert (status.replicas_ready, status.replicas_wanted) == (1, 2)
+    assert "1 of them finds too few free GPUs" in status.detail
+    assert deployer.ask().value["gpus"] == two_gpus.split(",")[1]
+    job.release()
+    assert deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None).replicas_ready >= 1
+    wait_until(lambda: deployer.status().replicas_ready == 2, "both have one")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_where_no_gpu_is_to_spare_the_old_revision_makes_room_and_a_failing_new_one_gives_it_back(
+    two_gpus: str, deployer: Deployer, replicas: int
+):
+    each = 2 // replicas
+    script = SHOWS_ITS_GPU.replace("REVISION", "1")
+    deployer.deploy(script, gpu_cores=each, num_replicas=replicas)
+    with pytest.raises(ScriptError, match=r"revision 2 .*revision 1 goes on serving"):
+        deployer.deploy(RAISES, gpu_cores=each, num_replicas=replicas)
+    wait_until(lambda: deployer.status().replicas_ready == replicas, "the old revision is whole again")
+    status = deployer.deploy(script.replace("1", "3", 1), gpu_cores=each, num_replicas=replicas)
+    assert (status.state, status.revision) == (State.HEALTHY, 3)
+    wait_until(lambda: deployer.status().replicas_ready == replicas, "the new revision is whole")
+    assert deployer.ask().value["gpus"] in (two_gpus, *two_gpus.split(","))
