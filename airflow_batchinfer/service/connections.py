@@ -8,10 +8,11 @@ import asyncio
 import resource
 import socket
 import struct
+from collections import deque
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from airflow_batchinfer.service.dispatching import CALLER_LEFT
 
@@ -65,6 +66,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*given, **named)
+        self._asked: deque[RequestResponseCycle] = deque()
         self._application = self.app
         self.app = self._answer
 
@@ -98,12 +100,12 @@ class Connection(HttpToolsProtocol):
             raise UpgradeRefused
         self._in_head, self._head_began, self._head_bytes = False, False, 0
         self._expect_nothing()
-        before = self.cycle
         super().on_headers_complete()
         if self._is_last:
-            if before is not None:
-                before.keep_alive = True
+            if self._asked:
+                self._asked[-1].keep_alive = True
             self.cycle.keep_alive = False
+        self._asked.append(self.cycle)
 
     def on_message_complete(self) -> None:
         """The body is whole: what comes next is a head."""
@@ -113,6 +115,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Who is answered before the body is whole sends no more of it: the connection ends."""
         has_more = not self._in_head and not self.pipeline
+        self._asked.popleft()
         super().on_response_complete()
         self._answers += 1
         self._expect_taking()
@@ -131,9 +134,20 @@ class Connection(HttpToolsProtocol):
         """It is over."""
         self._is_lost = True
         self._expect_nothing()
+        self._answer_nobody()
         super().connection_lost(exc)
         if self._answering:
             self._answering.cancel(CALLER_LEFT)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no request, or not all of it: nothing that came before is answered any more."""
+        self._answer_nobody()
+        super().send_400_response(msg)
+
+    def _answer_nobody(self) -> None:
+        """Of several requests on their way uvicorn marks the last one only, and fails when it writes the answer of another."""
+        for cycle in self._asked:
+            cycle.disconnected = True
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._answering = asyncio.current_task()
@@ -183,5 +197,6 @@ class Connection(HttpToolsProtocol):
         """End it, and have the kernel forget at once what was not taken: it would keep that for who does not read as long as we."""
         if (sock := self.transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET_AT_ONCE)
+        self._answer_nobody()
         self._is_lost = True  # the descriptor may be another connection's in a moment
         self.transport.abort()

@@ -1,8 +1,10 @@
 """A connection is given so much time and so many bytes for a head, and no more."""
 
 import asyncio
+import logging
 import resource
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import uvicorn
@@ -299,5 +301,31 @@ def test_who_leaves_ends_what_was_done_for_it_and_that_is_no_error(caplog: pytes
         await ended.wait()
         await asyncio.gather(*connection.tasks)
         assert caplog.records == []
+
+    played(play)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\0"], ids=["who asked has left", "garbage comes behind them"])
+def test_of_several_requests_on_their_way_none_is_answered_to_nobody_or_told_to_the_log(caplog: pytest.LogCaptureFixture, ending: bytes):
+    begun = asyncio.Event()
+
+    async def finish(scope: dict, receive: Callable, send: Callable[[dict], Awaitable[None]]) -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):  # a replica has it
+            await asyncio.Event().wait()
+        await answer(scope, receive, send)
+
+    async def play() -> None:
+        connection, wire = connected(finish)
+        connection.data_received((HEAD + b"\r\n") * 3)
+        await begun.wait()
+        if ending:
+            connection.data_received(ending)
+            assert wire.written.startswith(b"HTTP/1.1 400 ")
+        came = wire.written
+        connection.connection_lost(None)
+        await asyncio.gather(*connection.tasks)
+        assert wire.written == came
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
     played(play)
