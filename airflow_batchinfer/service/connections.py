@@ -20,6 +20,7 @@ MOST_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
 # An answer of which nothing is taken for so long is given up.
 ANSWER_SECONDS = 60.0
+LOOKS = 6
 # When the service ends: so long a kept connection may bring one more request, and so long who is still sending it, or does not take
 # its answer, is waited for.
 IDLE_SECONDS = 1.0
@@ -174,19 +175,24 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _expect_taking(self) -> None:
-        """Look, while there is something of an answer that the caller has not taken, whether it takes any."""
+        """Look again and again, while there is something of an answer that the caller has not taken, whether it takes any."""
         left = self.transport.get_write_buffer_size()
         if left and self._taking is None:
-            self._taking = self.loop.call_later(ANSWER_SECONDS, self._look_whether_taken, self._answers, left)
+            self._look_later(self._answers, left, 0)
 
-    def _look_whether_taken(self, answers: int, left: int) -> None:
+    def _look_later(self, answers: int, left: int, looks: int) -> None:
+        self._taking = self.loop.call_later(ANSWER_SECONDS / LOOKS, self._look_whether_taken, answers, left, looks)
+
+    def _look_whether_taken(self, answers: int, left: int, looks: int) -> None:
         self._taking = None
         if self._is_lost:
             return
-        if self._answers == answers and self.transport.get_write_buffer_size() >= left:
-            self._reset()
-        else:
+        if self._answers != answers or self.transport.get_write_buffer_size() < left:
             self._expect_taking()
+        elif looks + 1 < LOOKS:
+            self._look_later(answers, left, looks + 1)
+        else:
+            self._reset()
 
     def _leave(self) -> None:
         waits_for_us = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete

@@ -176,7 +176,9 @@ def test_who_takes_its_answer_slowly_is_waited_for(monkeypatch: pytest.MonkeyPat
 
     async def play() -> None:
         connection, wire = connected()
-        wire.left = [20, *(left for number in range(19, 0, -1) for left in (number, number)), 0]  # looked at twice each time
+        wire.left = [3]
+        for number in (2, 1, 0):
+            wire.left += [number + 1] * (connections.LOOKS - 1) + [number] * 2
         connection.data_received(HEAD + b"\r\n")
         await wire.taken.wait()
         assert not wire.aborted.is_set()
