@@ -115,9 +115,9 @@ def main(arguments: Sequence[str]) -> None:
         os._exit(0)
     folder = ServiceFolder(Path(path))
     with suppress(FileNotFoundError):  # deleted meanwhile
-        if held := folder.guardian.take():
-            with held:
-                Guardian(folder, int(descriptor)).work()
+        held = folder.guardian.take()  # until this process has ended
+        if held:
+            Guardian(folder, int(descriptor)).work()
 
 
 if __name__ == "__main__":
