@@ -115,8 +115,7 @@ def main(arguments: Sequence[str]) -> None:
         os._exit(0)
     folder = ServiceFolder(Path(path))
     with suppress(FileNotFoundError):  # deleted meanwhile
-        held = folder.guardian.take()  # until this process has ended
-        if held:
+        if folder.guardian.take_for_good():
             Guardian(folder, int(descriptor)).work()
 
 

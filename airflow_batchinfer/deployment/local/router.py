@@ -169,8 +169,7 @@ def main(arguments: Sequence[str]) -> None:
     """Route, unless another router does."""
     path, descriptor = arguments
     folder = ServiceFolder(Path(path))
-    held = folder.router.take()  # until this process has ended
-    if held is None:
+    if not folder.router.take_for_good():
         return
     log = _open_log(folder)
 
