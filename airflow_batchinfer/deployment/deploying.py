@@ -23,7 +23,8 @@ def begin(target: LocalTarget, order: Order, deadline: float, *, overwrite: bool
     :param deadline: By `time.monotonic`; until then it waits for another that brings the very same.
     """
     there = open_target(target, order.workspace)
-    record.require_same_place(record.read(order.workspace, order.name), there.place)
+    known = record.read(order.workspace, order.name)
+    record.require_same_place(known, there.place)
     while True:
         status = there.status(order.name)
         if step_to(order.spec.hash, status, VERSION, overwrite=overwrite) is not Step.APPLY and status and status.wanted:
@@ -35,6 +36,10 @@ def begin(target: LocalTarget, order: Order, deadline: float, *, overwrite: bool
             if other.hash != order.spec.hash or time.monotonic() > deadline:
                 raise
             time.sleep(LOOK_SECONDS)
+        except BaseException:
+            if known is None and there.status(order.name) is None:
+                record.forget(order.workspace, order.name)
+            raise
 
 
 def look(there: Target, name: str, number: int) -> tuple[bool, Status]:

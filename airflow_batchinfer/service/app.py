@@ -165,6 +165,7 @@ class Desk:
             "batchinfer_requests_waiting": ("Requests that wait for a replica.", dispatcher.waiting),
             "batchinfer_replicas_ready": ("Replicas that answer.", pool.ready),
             "batchinfer_replicas_wanted": ("Replicas that there should be.", pool.wanted),
+            "batchinfer_replicas_unschedulable": ("Replicas for which too few GPUs are free.", pool.unschedulable),
         }
         counters = {
             "batchinfer_requests_retried_total": ("Requests that were tried again since their replica died.", dispatcher.retried),

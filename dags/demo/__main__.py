@@ -24,7 +24,16 @@ DAG = "mnist_batch_scoring"
 STEP = "predict-digits-mnist"
 POOL, SLOTS = "gpu_pool", 2
 # The other lessons run by the calendar: nobody wants their missed days at once.
-WAITING_FOR_A_CLICK = (DAG, "score_again", "error_budget", "score_and_announce", "report_on_digits", "many_models")
+WAITING_FOR_A_CLICK = (
+    DAG,
+    "score_again",
+    "error_budget",
+    "score_and_announce",
+    "report_on_digits",
+    "many_models",
+    "serve_digits",
+    "try_a_service",
+)
 UI_PORT = 8080
 SHOWN = 5
 MOST_SECONDS = 600

@@ -1,6 +1,7 @@
 """What Airflow makes of the operators of services when it reads a DAG file, and what it renders and stores of them: never a key."""
 
 import json
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from airflow_batchinfer.operators.asked_service import inference_of, service_of,
 from tests.contract.dag_desk import Desk, register
 from tests.contract.test_dag_templates import plain
 
+HOWTO = Path(__file__).parents[2] / "docs" / "howto"
 KEY, OTHER_KEY = "k3y-0f-the-p4rtner", "the-0ther-p4rtners-key"
 DEPLOYS = f"""
 from airflow.sdk import DAG, Param
@@ -149,6 +151,23 @@ def test_the_output_of_a_task_can_be_no_key_since_airflow_stores_outputs(desk: D
     assert faults(desk, deploys) == (f"primary_key, secondary_key: {told}",)
     rotates = lambda: RegenerateKey(task_id="rotate", name="shop-scoring", new_key=register().output)  # noqa: E731
     assert faults(desk, rotates) == (f"new_key: {told}",)
+
+
+def test_the_dag_of_the_howto_is_read_without_a_fault(desk: Desk):
+    (desk.folder / "entry_scripts" / "score.py").write_text("def run(raw_data):\n    return raw_data\n")
+    [text, _] = re.findall(r"^```python\n(.*?)^```", (HOWTO / "deploy-a-scoring-service.md").read_text(), re.MULTILINE | re.DOTALL)
+    bag = DagBag(desk.write(text))
+    assert bag.import_errors == {}
+    assert bag.dags["serve_shop"].get_task("deploy").upstream_task_ids == {"register"}
+
+
+def test_services_may_be_mapped_over_their_names_and_no_key_of_their_config_is_stored(desk: Desk):
+    inference, config = InferenceConfig(entry_script="score.py"), ServiceConfig(num_replicas=2, primary_key=KEY)
+    with desk.dag() as dag:
+        DeployScoringService.partial(task_id="deploy", inference_config=inference, service_config=config).expand(name=["one", "two"])
+    assert KEY not in json.dumps(DagSerialization.to_dict(dag))
+    one = dag.get_task("deploy").unmap({"name": "one"})
+    assert (one.name, one.service_config["num_replicas"], one.rendered_keys(one.keys, {})) == ("one", 2, {"primary_key": KEY})
 
 
 # What is rendered.

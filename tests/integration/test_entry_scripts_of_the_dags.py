@@ -17,11 +17,12 @@ SCORED = 100
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 ALONE = """
-import os, sys
+import json, os, sys
 from pathlib import Path
 from PIL import Image
 import digit_identification as checkpoint
 import digit_identification_keras as keras
+import digit_scoring as service
 def complaint(function, *arguments):
     try:
         function(*arguments)
@@ -35,6 +36,7 @@ for models in ("none", "two"):
     os.environ["AZUREML_MODEL_DIR"] = models
     complaint(checkpoint.init)
     complaint(keras.init)
+    complaint(service.init)
 Image.new("L", (8, 8)).save("small.png")
 complaint(checkpoint.pixels, "small.png")
 complaint(keras.pixels, "small.png")
@@ -43,14 +45,19 @@ complaint(checkpoint.init)
 del sys.argv[1:]
 os.environ["AZUREML_MODEL_DIR"] = "../checkpoint"
 checkpoint.init()
-print(*checkpoint.run(sorted(map(str, Path("../inputs").iterdir()))), sep="\\n")
+service.init()
+images = sorted(map(str, Path("../inputs").iterdir()))
+print(*service.run(json.dumps({"data": [checkpoint.pixels(image).tolist() for image in images]})))
+print(*checkpoint.run(images), sep="\\n")
 """
 COMPLAINTS = """
 FileNotFoundError: one mnist-tf.model.meta is expected below none, found: none; register the folder of one checkpoint
 FileNotFoundError: one .keras file is expected below none, found: none; register one Keras model
+FileNotFoundError: one mnist-tf.model.meta is expected in the service's models, found: 0
 FileNotFoundError: one mnist-tf.model.meta is expected below two, found: a/mnist-tf.model.meta, b/mnist-tf.model.meta; register the \
 folder of one checkpoint
 FileNotFoundError: one .keras file is expected below two, found: a.keras, b.keras; register one Keras model
+FileNotFoundError: one mnist-tf.model.meta is expected in the service's models, found: 2
 ValueError: small.png is 8x8 pixels; the network reads 28x28
 ValueError: small.png is 8x8 pixels; the model reads 28x28
 ValueError: short/labels.txt has 1 lines; write 10, the words for the digits from 0 on
@@ -112,8 +119,13 @@ def test_a_keras_model_reads_nine_of_ten_digits_and_gives_their_probabilities(tr
 def test_without_labels_the_rows_say_the_digits_instead_of_their_words(ended):
     alone = ended["alone"]
     assert alone.code == 0, alone.stderr
-    digits = [row.split(": ") for row in alone.stdout.splitlines()[len(COMPLAINTS) :]]
+    digits = [row.split(": ") for row in alone.stdout.splitlines()[len(COMPLAINTS) + 1 :]]
     assert [f"{name}: {WORDS[int(digit)]}" for name, digit in digits] == rows(ended["checkpoint"])
+
+
+def test_the_script_of_a_service_answers_with_the_digit_of_each_image_as_the_one_for_files_does(ended):
+    answered = ended["alone"].stdout.splitlines()[len(COMPLAINTS)].split()
+    assert [f": {WORDS[int(digit)]}" for digit in answered] == [row[row.index(":") :] for row in rows(ended["checkpoint"])]
 
 
 def test_a_missing_checkpoint_and_whatever_else_a_script_cannot_use_is_named_with_what_it_expects(ended):

@@ -75,6 +75,8 @@ def test_who_is_killed_at_any_moment_of_deploying_leaves_what_the_next_one_can_g
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.3 + moments.random() * 0.7)
             os.killpg(process.pid, signal.SIGKILL)
+    # What was begun may still come up: until then something else is a conflict.
+    wait_until(lambda: (found := deployer.target.status(NAME)) is None or found.state is not State.TRANSITIONING, "it is quiet")
     assert deployer.deploy(answers(2)).state is State.HEALTHY
     assert deployer.ask().value["revision"] == 2
     assert not list((deployer.folder().path / "revisions").glob(".*"))
@@ -143,6 +145,25 @@ def test_a_router_that_is_killed_while_a_revision_comes_up_brings_it_up_again(de
     gate.touch()
     assert deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None).revision == number
     assert deployer.ask().value["revision"] == 2
+
+
+def test_what_cannot_be_started_again_is_unhealthy_tried_again_and_may_be_updated(deployer: Deployer):
+    broken = deployer.lab.root / "broken"
+    deployer.deploy(f"import os\ndef init():\n    assert not os.path.exists({str(broken)!r}), 'no disk'\n" + answers(1))
+    broken.touch()
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    status = wait_until(lambda: (found := deployer.status()).state is State.UNHEALTHY and found, "it is unhealthy")
+    assert "revision 1 cannot be started again" in status.detail
+    assert "no disk" in status.detail
+    assert deployer.deploy(answers(2)).state is State.HEALTHY
+    assert deployer.ask().value["revision"] == 2
+
+
+def test_a_first_deployment_that_comes_to_nothing_leaves_nothing(deployer: Deployer):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="cannot be listened on"):
+        Deployer(deployer.lab, LocalTarget(port=taken.getsockname()[1])).begin(answers(1))
+    assert not record.names(deployer.workspace)
+    assert not list((deployer.lab.root / "cache" / "services").iterdir())
 
 
 def test_a_service_can_be_deleted_while_a_revision_comes_up_or_its_router_hangs(deployer: Deployer):

@@ -18,9 +18,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import pandas as pd
 import pytest
 
+from airflow_batchinfer.deployment import deploying
 from airflow_batchinfer.engine.jobs import all_jobs
 from airflow_batchinfer.workspace import Workspace
 from dags.demo.rest import wait_until
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.services
 
 PROJECT = Path(__file__).parents[2]
 DAGS, CAST = PROJECT / "dags", PROJECT / "tests" / "entry_scripts"
-LESSONS = sorted(DAGS.glob("0*.py"))
+LESSONS = sorted(DAGS.glob("[0-9]*.py"))
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 RUN_SECONDS = 120
 Answered = TypeVar("Answered")
@@ -61,6 +63,8 @@ SECOND_WAVE = {
     "one_image_again": ("score_again", ONE_IMAGE),
     "within_budget": ("error_budget", {}),
     "partitions": ("many_models", {}),
+    "serve": ("serve_digits", {}),
+    "try": ("try_a_service", {}),
 }
 
 
@@ -169,8 +173,8 @@ def nightly(lesson: str, first_day: date) -> str:
     return lesson
 
 
-def test_there_are_eight_lessons_of_at_most_sixty_lines_each():
-    assert [file.name[:2] for file in LESSONS] == [f"{number:02}" for number in range(1, 9)]
+def test_there_are_ten_lessons_of_at_most_sixty_lines_each():
+    assert [file.name[:2] for file in LESSONS] == [f"{number:02}" for number in range(1, 11)]
     assert {file.name: lines for file in LESSONS if (lines := len(file.read_text().splitlines())) > 60} == {}
 
 
@@ -304,6 +308,30 @@ def test_lesson_8_scores_each_partition_with_a_model_of_its_own(again: Lessons):
     by_scanner = [frame.iloc[start : start + 120] for start in (0, 120, 240)]
     # With another scanner's model, half as bright, hardly a digit would be read.
     assert all(right_digits(again, each) >= 96 for each in by_scanner)
+
+
+def test_lesson_9_deploys_what_has_scored_and_the_service_says_the_same_and_goes_on(again: Lessons, monkeypatch: pytest.MonkeyPatch):
+    dag, run = again.ended("serve")
+    deployed = again.airflow.rest.xcom(dag, run, "deploy")
+    assert {"name": "digit-reader", "state": "Healthy", "revision": 1}.items() <= deployed.items()
+    assert again.airflow.rest.xcom(dag, run, "compare") == 5
+    monkeypatch.setenv("BATCHINFER_CACHE", again.airflow.standalone.environment["BATCHINFER_CACHE"])
+    workspace = Workspace.at(str(again.workspace))
+    [primary, _] = deploying.opened(workspace, "digit-reader").keys("digit-reader")
+    answer = httpx.post(
+        deployed["scoring_uri"], json={"data": [[0] * 784]}, headers={"Authorization": f"Bearer {primary}"}, trust_env=False
+    )
+    assert answer.json()[0] in range(10)
+    assert deploying.delete(workspace, "digit-reader")
+
+
+def test_lesson_10_measures_a_service_and_leaves_nothing_of_it(again: Lessons, monkeypatch: pytest.MonkeyPatch):
+    dag, run = again.ended("try")
+    assert again.airflow.rest.states(dag, run) == dict.fromkeys(["deploy", "measure", "delete"], "success")
+    measured = again.airflow.rest.xcom(dag, run, "measure")
+    assert 0 < measured["median"] <= measured["slowest"]
+    monkeypatch.setenv("BATCHINFER_CACHE", again.airflow.standalone.environment["BATCHINFER_CACHE"])
+    assert deploying.find(Workspace.at(str(again.workspace)), "digit-reader-on-trial") is None
 
 
 def right_digits(lessons: Lessons, frame: pd.DataFrame) -> int:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 OPERATORS = ROOT / "airflow_batchinfer" / "operators"
 REFERENCE = ROOT / "docs" / "reference.md"
-LESSONS = sorted((ROOT / "dags").glob("0*.py"))
+LESSONS = sorted((ROOT / "dags").glob("[0-9]*.py"))
 MOST_LINES_OF_A_LESSON = 60
 
 

@@ -14,7 +14,12 @@ DECISIONS = list(rows_of(ROOT / "docs" / "decisions" / "0009-the-original.md"))
 STEP = {"name", "parallel_run_config", "inputs", "output", "side_inputs", "arguments", "allow_reuse", "models"}
 NAMED_BY_THE_TASK = {
     *("Workspace", "Datastore", "Dataset.register", "AmlCompute", "PipelineData", "PipelineParameter", "Experiment.submit", "RunDetails"),
-    *("Pipeline.publish", "AksWebservice", "Model.register", "Environment", "OutputFileDatasetConfig", "Schedule", "InferenceConfig"),
+    *("Pipeline.publish", "Webservice", "Model.register", "Environment", "OutputFileDatasetConfig", "Schedule", "Model.deploy"),
+}
+OF_A_SERVICE = {
+    *("AksCompute", "InferenceConfig", "AksWebservice.deploy_configuration", "Model.deploy", "service.wait_for_deployment"),
+    *("service.state", "service.scoring_uri", "service.get_keys", "service.regen_key", "service.get_logs", "service.update"),
+    *("service.delete", "aks_target.delete", "AMLRequest", "AksEndpoint"),
 }
 ANSWERS = {True: ("refused", "taken"), False: ("taken", "refused")}
 
@@ -36,6 +41,10 @@ def test_the_howto_says_of_every_argument_of_the_original_s_step_what_it_is_here
 
 def test_the_howto_says_of_the_objects_around_a_step_what_they_are_here():
     assert first_column("Objects around a step") >= NAMED_BY_THE_TASK
+
+
+def test_the_howto_says_of_the_objects_around_a_service_what_they_are_here():
+    assert first_column("Objects around a service") >= OF_A_SERVICE
 
 
 def test_the_howto_s_table_of_differences_is_the_one_that_the_original_is_asked_about():

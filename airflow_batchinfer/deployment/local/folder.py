@@ -75,6 +75,14 @@ class Lock:
         self.say(file, {"pid": os.getpid()})
         return file
 
+    def take_for_good(self) -> bool:
+        """Hold it until this process has ended; whether that is so."""
+        file = self.take()
+        if file:
+            with file:
+                os.dup(file.fileno())  # never closed
+        return file is not None
+
     def say(self, file: BinaryIO, what: Mapping[str, Any]) -> None:
         """Write for others who holds it."""
         file.truncate(0)

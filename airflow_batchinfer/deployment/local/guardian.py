@@ -115,9 +115,8 @@ def main(arguments: Sequence[str]) -> None:
         os._exit(0)
     folder = ServiceFolder(Path(path))
     with suppress(FileNotFoundError):  # deleted meanwhile
-        if held := folder.guardian.take():
-            with held:
-                Guardian(folder, int(descriptor)).work()
+        if folder.guardian.take_for_good():
+            Guardian(folder, int(descriptor)).work()
 
 
 if __name__ == "__main__":

@@ -96,6 +96,9 @@ def prune(folder: ServiceFolder, kept: set[int | None]) -> None:
     for number in folder.revisions():
         if number not in kept:
             shutil.rmtree(folder.revision(number), ignore_errors=True)
+    locks = {f"{spec_of(folder, number).hash}.json" for number in folder.revisions()}
+    for name in set(folder.store.children("environments")) - locks:
+        folder.store.delete(f"environments/{name}")
     used = {name for number in folder.revisions() for name in _model_folders(folder, number)}
     for name in set(folder.store.children("models")) - used:
         shutil.rmtree(folder.models / name, ignore_errors=True)

@@ -70,8 +70,11 @@ class Revisions:
 
     def apply(self, number: int) -> None:
         """Bring up another revision."""
-        if self.is_changing:
-            raise ConflictError(f"the service {self._folder.name!r} is just being changed to revision {self.course.wanted}")
+        if self._change and self.is_changing:
+            if not self.trouble:
+                raise ConflictError(f"the service {self._folder.name!r} is just being changed to revision {self.course.wanted}")
+            self._change.cancel()  # it only tries again and again to start what served before
+            self.trouble = ""
         self._keep(replace(self.course, wanted=number, failure=None))
         self._change = asyncio.create_task(self._bring_up(number))
 

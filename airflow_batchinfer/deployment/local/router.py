@@ -169,8 +169,7 @@ def main(arguments: Sequence[str]) -> None:
     """Route, unless another router does."""
     path, descriptor = arguments
     folder = ServiceFolder(Path(path))
-    held = folder.router.take()
-    if held is None:
+    if not folder.router.take_for_good():
         return
     log = _open_log(folder)
 
@@ -178,7 +177,7 @@ def main(arguments: Sequence[str]) -> None:
         log.handle(logging.makeLogRecord({"msg": line}))
 
     showing = Showing(show)
-    with held, socket.socket(fileno=int(descriptor)) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with socket.socket(fileno=int(descriptor)) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_route(folder, sock, showing))
         finally:

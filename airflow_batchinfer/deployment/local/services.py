@@ -55,18 +55,25 @@ class LocalServices:
         folder = self._folder(order.name)
         self._check_possible(order)
         with folder.alone("another deployment", order.spec.hash):
-            course = folder.course if folder.exists else Course()
-            if folder.exists and course.wanted is None:
-                self._end(folder)
-                course = Course()
-            self._check_address(folder)
-            _check_quiet(folder)
-            failed = course.failure.revision if course.failure else 0
-            number = max([course.wanted or 0, course.good or 0, failed, *folder.revisions()]) + 1
-            log.info("Bringing the source, the models and the Python of revision %d of %s to this machine", number, order.name)
-            material.bring(folder, number, order)
-            _stage_keys(folder, number, order.keys)
-            self._hand_over(folder, course, number)
+            try:
+                return self._apply(folder, order)
+            finally:
+                if not folder.exists:  # it came to nothing
+                    _vanish(folder)
+
+    def _apply(self, folder: ServiceFolder, order: Order) -> int:
+        course = folder.course if folder.exists else Course()
+        if folder.exists and course.wanted is None:
+            self._end(folder)
+            course = Course()
+        self._check_address(folder)
+        _check_quiet(folder)
+        failed = course.failure.revision if course.failure else 0
+        number = max([course.wanted or 0, course.good or 0, failed, *folder.revisions()]) + 1
+        log.info("Bringing the source, the models and the Python of revision %d of %s to this machine", number, order.name)
+        material.bring(folder, number, order)
+        _stage_keys(folder, number, order.keys)
+        self._hand_over(folder, course, number)
         return number
 
     def status(self, name: str) -> Status | None:
@@ -108,9 +115,7 @@ class LocalServices:
         with folder.alone("deleting"):
             existed = folder.exists
             self._end(folder)
-            gone = folder.path.with_name(f".{uuid4().hex}")
-            folder.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+            _vanish(folder)
         return existed
 
     def keys(self, name: str) -> tuple[str, ...]:
@@ -150,16 +155,20 @@ class LocalServices:
             if status.version == VERSION:
                 ask(folder.control, {"do": "apply", "revision": number})
                 return
-        folder.keep(Course(wanted=number, good=course.good, before=course.before))
-        _have_left(folder)
+        course = Course(wanted=number, good=course.good, before=course.before)
         if folder.guardian.holder() is None:
-            self._start(folder)
+            with self._listening(folder) as sock:
+                folder.keep(course)
+                start("guardian", folder, sock.fileno()).wait()  # it leaves us by a fork
+        else:
+            folder.keep(course)
+            _have_left(folder)
         _until(
             lambda: _answers(folder), START_SECONDS, lambda: f"the service {folder.name!r} does not start:\n{self.logs(folder.name, 20)}"
         )
 
-    def _start(self, folder: ServiceFolder) -> None:
-        """A guardian, with the socket that listens."""
+    def _listening(self, folder: ServiceFolder) -> socket.socket:
+        """The socket that listens, on the port that the service had before if it had one."""
         known: dict[str, Any] = folder.read("address.json") if (folder.path / "address.json").exists() else {}
         port = self._asked.port or known.get("port", 0)
         try:
@@ -168,15 +177,14 @@ class LocalServices:
             if self._asked.port or not port:
                 raise
             sock = listen(self._address(0))  # somebody else has the port that it once found free
-        with sock:
-            address = self._address(sock.getsockname()[1])
-            host = socket.gethostname() if address.is_open else address.host
-            uri = f"{'https' if address.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{address.port}/score"
-            told = {"host": address.host, "port": address.port, "uri": uri, "tls_certificate": None, "tls_key": None}
-            if address.tls:
-                told |= {"tls_certificate": address.tls.certificate, "tls_key": address.tls.key}
-            folder.write("address.json", told)
-            start("guardian", folder, sock.fileno()).wait()  # it leaves us by a fork
+        address = self._address(sock.getsockname()[1])
+        host = socket.gethostname() if address.is_open else address.host
+        uri = f"{'https' if address.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{address.port}/score"
+        told = {"host": address.host, "port": address.port, "uri": uri, "tls_certificate": None, "tls_key": None}
+        if address.tls:
+            told |= {"tls_certificate": address.tls.certificate, "tls_key": address.tls.key}
+        folder.write("address.json", told)
+        return sock
 
     def _address(self, port: int) -> Address:
         asked = self._asked
@@ -219,6 +227,13 @@ class LocalServices:
         if not _wait(lambda: not any(lock.holder() for lock in lives), END_SECONDS if _answers(folder) else 0):
             for lock in lives:
                 _kill(lock)
+
+
+def _vanish(folder: ServiceFolder) -> None:
+    """All of it at once, so that nobody finds half of a service."""
+    gone = folder.path.with_name(f".{uuid4().hex}")
+    folder.path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _check_quiet(folder: ServiceFolder) -> None:

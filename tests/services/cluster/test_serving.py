@@ -33,6 +33,11 @@ def of_the_service(machine: Machine) -> dict[int, str]:
     return {pid: said for pid, said in found.items() if "says-where" in said}
 
 
+def stored_keys(machine: Machine) -> list[str]:
+    [keys] = machine.disk.glob("home/.cache/batchinfer/services/says-where-*/keys")
+    return keys.read_text().split()
+
+
 @pytest.fixture(scope="module")
 def rest(digits: Digits) -> Rest:
     rest = digits.rest
@@ -61,6 +66,21 @@ def test_a_task_on_the_machine_of_the_deployment_asks_the_service_and_a_deployme
     assert told in rest.log("serves", served, "elsewhere")
 
 
+def test_a_machine_that_starts_anew_with_its_name_and_disk_serves_again_with_the_next_deployment_by_its_port_and_keys(
+    digits: Digits, rest: Rest, served: str
+):
+    machine = digits.cluster.machines["worker"]
+    before = stored_keys(machine)
+    digits.cluster.restart("worker")
+    assert of_the_service(machine) == {}
+    run = rest.trigger("serves")
+    rest.wait_for("serves", run, ["failed"])
+    again, first = rest.xcom("serves", run, "deploy"), rest.xcom("serves", served, "deploy")
+    assert again == {**first, "revision": 2}
+    assert rest.xcom("serves", run, "ask") == {**rest.xcom("serves", served, "ask"), "revision": 2}
+    assert stored_keys(machine) == before
+
+
 def test_a_service_survives_the_worker_that_deployed_it_and_is_asked_and_deleted_by_the_next(digits: Digits, rest: Rest, served: str):
     machine = digits.cluster.machines["worker"]
     service = of_the_service(machine)
@@ -72,7 +92,8 @@ def test_a_service_survives_the_worker_that_deployed_it_and_is_asked_and_deleted
     assert of_the_service(machine) == service
     run = rest.trigger("asks")
     rest.wait_for("asks", run, seconds=90)
-    assert rest.xcom("asks", run, "ask") == {**rest.xcom("serves", served, "ask"), "state": "Healthy"}
+    answered = rest.xcom("asks", run, "ask")
+    assert (answered["state"], answered["answer"]) == ("Healthy", {"machine": "worker", "shift": 3})
     for pid in service:
         wait_for_the_end(pid, 10)
     assert of_the_service(machine) == {}
