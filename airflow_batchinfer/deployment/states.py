@@ -37,6 +37,7 @@ class Status:
     :param hash: Of what is wanted.
     :param failure: Of the last revision that was tried, if it came to nothing.
     :param detail: What a person would want to know besides.
+    :param version: Of this package, which its processes have; empty if it has none any more, so that nothing changes by itself.
     """
 
     name: str

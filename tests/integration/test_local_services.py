@@ -21,7 +21,7 @@ from airflow_batchinfer.deployment.local import services
 from airflow_batchinfer.deployment.states import State
 from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.environments.gpus import lock_gpus
-from airflow_batchinfer.errors import ConfigError, ConflictError, ScriptError
+from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError, ScriptError
 from tests.integration.deployed import NAME, RAISES, Callers, Deployer, answers, waits
 from tests.integration.lab import PROJECT, Lab
 from tests.integration.leftovers import is_alive, marked_processes, wait_for_the_end, wait_until
@@ -157,6 +157,48 @@ def test_what_cannot_be_started_again_is_unhealthy_tried_again_and_may_be_update
     assert "no disk" in status.detail
     assert deployer.deploy(answers(2)).state is State.HEALTHY
     assert deployer.ask().value["revision"] == 2
+
+
+def may_not_start_while(there: Path) -> str:
+    """A script that comes up only while this file is not there."""
+    return f"import os\ndef init():\n    while os.path.exists({str(there)!r}):\n        time.sleep(0.01)\n" + answers(1)
+
+
+def test_what_served_before_comes_back_also_if_a_revision_is_taken_back_while_both_come_up(deployer: Deployer):
+    gate = deployer.lab.root / "gate"
+    deployer.deploy(may_not_start_while(gate))
+    deployer.begin(waits(deployer.lab.root / "never", 2))
+    gate.touch()
+    router = deployer.pids()["router"]
+    os.kill(router, signal.SIGKILL)
+    wait_for_the_end(router, 10)
+    wait_until(lambda: "revision 1 comes up: 0 of 1" in deployer.status().detail, "revision 1 starts again")
+    deployer.target.rollback(NAME)
+    gate.unlink()
+    status = wait_until(lambda: (found := deployer.status()).state is State.HEALTHY and found, "revision 1 serves again")
+    assert (status.revision, status.wanted) == (1, 1)
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_what_cannot_be_started_again_is_tried_again_when_an_update_in_its_place_has_failed(deployer: Deployer):
+    broken = deployer.lab.root / "broken"
+    deployer.deploy(f"import os\ndef init():\n    assert not os.path.exists({str(broken)!r}), 'no disk'\n" + answers(1))
+    broken.touch()
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    wait_until(lambda: "no disk" in deployer.status().detail, "it cannot be started again")
+    with pytest.raises(ScriptError, match="revision 2"):
+        deployer.deploy(RAISES)
+    broken.unlink()
+    wait_until(lambda: deployer.status().state is State.HEALTHY, "revision 1 serves again")
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_who_waits_for_a_service_whose_processes_are_killed_is_told_so_at_once(deployer: Deployer):
+    number = deployer.begin(waits(deployer.lab.root / "never", 1))
+    for pid in deployer.pids().values():
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(DeploymentError, match=r"Unhealthy before revision 1 serves: its processes are gone"):
+        deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None)
 
 
 def test_a_first_deployment_that_comes_to_nothing_leaves_nothing(deployer: Deployer):

@@ -41,6 +41,7 @@ class Revisions:
         self._front = front
         self._show = show
         self._coming: Serving | None = None
+        self.coming_number: int | None = None
         self._change: asyncio.Task[None] | None = None
         self._has_ended = False
         self._finishing: set[asyncio.Task[None]] = set()
@@ -73,16 +74,18 @@ class Revisions:
             self._change.cancel()  # it only tries again and again to start what served before
             self.trouble = ""
         self._keep(replace(self.course, wanted=number, failure=None))
-        self._change = asyncio.create_task(self._bring_up(number))
+        self._change = asyncio.create_task(self._change_to(number))
 
     def rollback(self) -> None:
         """Give up the one that comes up, or go back to the one before."""
         number, good, before = self.course.wanted, self.course.good, self.course.before
-        if self._change and self.is_changing and number is not None and number != good:
+        is_failed = self.course.failure is not None and self.course.failure.revision == number
+        if number is not None and number != good and (is_failed or not self.is_changing):
+            self._keep(replace(self.course, wanted=good))
+        elif self._change and self.is_changing and number is not None and number != good:
             self._change.cancel()
             self._note_failure(number, ScriptError("it was taken back before it was ready"), takes_back=True)
-        elif number is not None and number != good:
-            self._keep(replace(self.course, wanted=good))
+            self.begin()  # what served before may itself have been starting again
         elif before is not None and not self.is_changing:
             self.apply(before)
         else:
@@ -109,11 +112,17 @@ class Revisions:
             await self.serving.close()
 
     async def _go_on(self) -> None:
-        wanted, good = self.course.wanted, self.course.good
-        if good is not None:
-            await self._restore(good)
-        if wanted is not None and wanted != good and self.course.failure is None:
-            await self._bring_up(wanted)
+        if self.serving is None and self.course.good is not None:
+            await self._restore(self.course.good)
+        wanted = self.course.wanted
+        if wanted is not None and wanted != self.course.good and self.course.failure is None:
+            await self._change_to(wanted)
+
+    async def _change_to(self, number: int) -> None:
+        """If it fails and nothing serves, it took the place of a revision that could not be started again: that is tried again."""
+        await self._bring_up(number)
+        if self.serving is None and self.course.good is not None:
+            await self._restore(self.course.good)
 
     async def _restore(self, number: int) -> None:
         """It has served before, so what keeps it from that now will pass."""
@@ -149,7 +158,7 @@ class Revisions:
         """Serve with a revision, or raise why it cannot be."""
         spec = material.spec_of(self._folder, number)
         serving = Serving(material.service_of(self._folder, number), self._shower(number), self._teller(number))
-        self._coming = serving
+        self._coming, self.coming_number = serving, number
         is_first = self.serving is None
         try:
             if is_first:  # who is ready already may answer
@@ -161,7 +170,8 @@ class Revisions:
             self.serving = serving
             self._give_requests_to(serving)
         finally:
-            self._coming = None
+            if self._coming is serving:
+                self._coming = None
             if self.serving is not serving:
                 await serving.close()
                 if self.serving is not None:

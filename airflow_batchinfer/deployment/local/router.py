@@ -129,9 +129,8 @@ class Router:
         coming, lacking = self._revisions.comes_up, self._without_gpu()
         told = []
         if changing and coming:
-            told.append(
-                f"revision {self._revisions.course.wanted} comes up: {coming.pool.ready} of {coming.pool.wanted} replicas are ready"
-            )
+            number = self._revisions.coming_number
+            told.append(f"revision {number} comes up: {coming.pool.ready} of {coming.pool.wanted} replicas are ready")
         if lacking:
             told.append(f"{lacking} of them find{'s' if lacking == 1 else ''} too few free GPUs")
         return ", ".join(filter(None, [*told, self._revisions.trouble]))

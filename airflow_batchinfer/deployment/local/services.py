@@ -96,7 +96,7 @@ class LocalServices:
                 scoring_uri=folder.read("address.json")["uri"],
                 detail="its router starts again" if lives else "its processes are gone, as after a restart of the machine: deploy it again",
                 failure=course.failure,
-                version=VERSION,
+                version=VERSION if lives else "",
             )
         except FileNotFoundError:  # there is none, or it is just being deleted
             return None
