@@ -322,6 +322,18 @@ def test_a_service_on_another_machine_is_told_with_its_place_and_can_be_forgotte
     assert deployer.deploy(answers(1)).state is State.HEALTHY
 
 
+def test_a_service_of_another_user_or_cache_is_neither_forgotten_nor_started_a_second_time(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+):
+    deployer.deploy(answers(1))
+    with monkeypatch.context() as other:
+        other.setenv("BATCHINFER_CACHE", str(deployer.lab.root / "other"))
+        for operation in (lambda: deployer.begin(answers(1)), deployer.delete, lambda: deploying.status_of(deployer.workspace, NAME)):
+            with pytest.raises(ConflictError, match="do it as the user who deployed it"):
+                operation()
+    assert deployer.ask().value["revision"] == 1
+
+
 # GPUs.
 
 

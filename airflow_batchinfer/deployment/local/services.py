@@ -15,14 +15,16 @@ from uuid import uuid4
 
 from airflow_batchinfer.deployment.local import material
 from airflow_batchinfer.deployment.local.control import ask
-from airflow_batchinfer.deployment.local.folder import Course, Lock, ServiceFolder
+from airflow_batchinfer.deployment.local.folder import SERVICES, Course, Lock, ServiceFolder
 from airflow_batchinfer.deployment.local.guardian import start
+from airflow_batchinfer.deployment.record import IN
 from airflow_batchinfer.deployment.spec import GivenKeys
 from airflow_batchinfer.deployment.states import State, Status
 from airflow_batchinfer.deployment.target import Order
 from airflow_batchinfer.deployment.targets import LOCAL, LocalTarget
 from airflow_batchinfer.deployment.version import VERSION
 from airflow_batchinfer.environments.gpus import visible_gpus
+from airflow_batchinfer.environments.made import cache_folder
 from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError
 from airflow_batchinfer.service.limits import faults_of
 from airflow_batchinfer.service.machine import this_machine
@@ -47,8 +49,8 @@ class LocalServices:
 
     @property
     def place(self) -> str:
-        """This machine."""
-        return f"{LOCAL} on {socket.gethostname()}"
+        """This machine, and where this user keeps services: another user of it, or another cache, sees none of them."""
+        return f"{LOCAL} on {socket.gethostname()}{IN}{cache_folder(SERVICES)}"
 
     def apply(self, order: Order) -> int:
         """Bring what the revision needs, and tell the router, or start one."""
