@@ -14,7 +14,6 @@ from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.errors import ConflictError
 from airflow_batchinfer.workspace import Workspace, service_file
 
-
 # Between a machine and the folder there in which a target keeps its services.
 IN = " in "
 

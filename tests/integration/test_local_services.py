@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import ssl
@@ -152,8 +153,8 @@ def test_what_cannot_be_started_again_is_unhealthy_tried_again_and_may_be_update
     deployer.deploy(f"import os\ndef init():\n    assert not os.path.exists({str(broken)!r}), 'no disk'\n" + answers(1))
     broken.touch()
     os.kill(deployer.pids()["router"], signal.SIGKILL)
-    status = wait_until(lambda: (found := deployer.status()).state is State.UNHEALTHY and found, "it is unhealthy")
-    assert "revision 1 cannot be started again" in status.detail
+    status = wait_until(lambda: "cannot be started again" in (found := deployer.status()).detail and found, "it says why")
+    assert status.state is State.UNHEALTHY
     assert "no disk" in status.detail
     assert deployer.deploy(answers(2)).state is State.HEALTHY
     assert deployer.ask().value["revision"] == 2
@@ -216,6 +217,25 @@ def test_a_service_can_be_deleted_while_a_revision_comes_up_or_its_router_hangs(
     os.kill(deployer.pids()["router"], signal.SIGKILL)
     assert deployer.delete()
     wait_until(lambda: not [pid for pid in marked_processes(deployer.lab.mark) if pid != os.getpid()], "nothing is left")
+
+
+def test_a_service_whose_guardian_hangs_and_whose_router_is_dead_is_started_by_the_next_deployment(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+):
+    uri = deployer.deploy(answers(1)).scoring_uri
+    os.kill(deployer.pids()["guardian"], signal.SIGSTOP)
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    monkeypatch.setattr(services, "START_SECONDS", 3.0)
+    assert deployer.deploy(answers(2)).scoring_uri == uri
+    assert deployer.ask().value["revision"] == 2
+
+
+def test_when_its_folder_is_deleted_by_hand_its_processes_end(deployer: Deployer):
+    deployer.deploy(answers(1))
+    shutil.rmtree(deployer.folder().path)
+    wait_until(lambda: not [pid for pid in marked_processes(deployer.lab.mark) if pid != os.getpid()], "nothing is left")
+    assert not deployer.folder().path.exists()
+    assert deployer.deploy(answers(2)).revision == 1
 
 
 def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
@@ -310,6 +330,34 @@ def test_its_processes_have_none_of_airflow_s_secrets_and_its_keys_only_their_ow
         assert b"a-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
     folder = deployer.folder()
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.path, folder.keys)] == [0o700, 0o600]
+
+
+def test_keys_that_are_replaced_while_others_are_to_count_with_the_next_revision_are_not_lost(deployer: Deployer):
+    gate = deployer.lab.root / "gate"
+    deployer.deploy(answers(1))
+    number = deployer.begin(waits(gate, 2), primary_key="given-key-0123456789", auth_enabled=True)
+    deployer.target.regenerate(NAME, 1, "another-key-0123456789")
+    gate.touch()
+    deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None)
+    assert deployer.target.keys(NAME) == ("given-key-0123456789", "another-key-0123456789")
+    assert [deployer.ask(key=key).status for key in deployer.target.keys(NAME)] == [200, 200]
+
+
+def test_the_keys_of_what_serves_are_told_while_a_revision_without_keys_comes_up_or_has_failed(deployer: Deployer):
+    deployer.deploy(answers(1))
+    keys = deployer.target.keys(NAME)
+    with pytest.raises(ScriptError):
+        deployer.deploy(RAISES, auth_enabled=False, rollback_on_failure=False)
+    assert deployer.target.keys(NAME) == keys
+
+
+def test_a_key_file_that_makes_no_sense_is_told_and_made_anew(deployer: Deployer):
+    deployer.deploy(answers(1))
+    deployer.folder().keys.write_text("short\n")
+    with pytest.raises(DeploymentError, match="holds no key: regenerate both"):
+        deployer.target.keys(NAME)
+    deployer.target.regenerate(NAME, 0, None)
+    assert [deployer.ask(key=key).status for key in deployer.target.keys(NAME)] == [200, 200]
 
 
 def test_a_service_on_another_machine_is_told_with_its_place_and_can_be_forgotten(deployer: Deployer):

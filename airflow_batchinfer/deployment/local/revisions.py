@@ -8,11 +8,10 @@ Invariant: a revision that serves is given requests until another has been ready
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from airflow_batchinfer.deployment.local import material
+from airflow_batchinfer.deployment.local import key_file, material
 from airflow_batchinfer.deployment.local.folder import Course, ServiceFolder
 from airflow_batchinfer.deployment.states import Failure
 from airflow_batchinfer.errors import BatchInferError, ConflictError, ScriptError, UserError
@@ -100,6 +99,10 @@ class Revisions:
     def end(self) -> None:
         """The service is to be no more, whatever comes up just now."""
         self._keep(replace(self.course, wanted=None))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Keep nothing any more: the folder is somebody else's, or nobody's."""
         self._has_ended = True
 
     async def close(self) -> None:
@@ -130,6 +133,7 @@ class Revisions:
         while True:
             try:
                 await self._start(number)
+                self._take_its_keys(number)  # whoever served with it before may have been killed before that
             except _EXPECTED as error:
                 self.trouble = f"revision {number} cannot be started again: {error}"
                 self._show(self.trouble)
@@ -186,9 +190,11 @@ class Revisions:
                 making_room.cancel()
 
     def _take_its_keys(self, number: int) -> None:
-        with suppress(FileNotFoundError):  # it sets none
-            (self._folder.revision(number) / "keys").replace(self._folder.keys)
-            self.read_keys()
+        try:
+            if key_file.take(self._folder.keys_of(number), self._folder.keys):
+                self.read_keys()
+        except _EXPECTED as error:
+            self._show(f"the keys that revision {number} sets do not count yet: {error}")
 
     def _give_requests_to(self, serving: Serving) -> None:
         self._front.serving = serving
@@ -211,8 +217,8 @@ class Revisions:
     def _keep(self, course: Course) -> None:
         if self._has_ended:
             return
+        self._folder.keep(course)  # first, so that nothing counts here that the next router would not know
         self.course = course
-        self._folder.keep(course)
 
     def _shower(self, number: int) -> Show:
         return lambda place, line: self._show(

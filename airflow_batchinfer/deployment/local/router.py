@@ -136,15 +136,19 @@ class Router:
         return ", ".join(filter(None, [*told, self._revisions.trouble]))
 
     async def _watch_guardian(self) -> None:
-        """Start another when there is none; the first one may be a moment from taking its lock."""
+        """Start another when there is none; the first one may be a moment from taking its lock. Without a folder there is no service."""
         missed = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            missed = missed + 1 if self._folder.guardian.holder() is None else 0
+            if self._folder.router.is_lost:
+                self._revisions.abandon()
+                self._stop()
+                return
+            if self._guardian and self._guardian.poll() is not None:
+                self._guardian = None
+            missed = 0 if self._folder.guardian.is_held else missed + 1
             if missed > 1 and (missed - 2) % LOOKS_BEFORE_ANOTHER == 0:
                 self._show("the guardian is gone; another is started")
-                if self._guardian:
-                    self._guardian.poll()
                 with suppress(OSError):
                     self._guardian = start("guardian", self._folder, self._sock.fileno())
 
