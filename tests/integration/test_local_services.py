@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -238,6 +239,25 @@ def test_when_its_folder_is_deleted_by_hand_its_processes_end(deployer: Deployer
     assert deployer.deploy(answers(2)).revision == 1
 
 
+def test_a_revision_that_cannot_be_kept_on_a_full_disk_gets_no_request_and_the_one_before_goes_on(deployer: Deployer):
+    gate, anything = deployer.lab.root / "gate", resource.RLIM_INFINITY
+    deployer.deploy(answers(1))
+    number = deployer.begin(waits(gate, 2))
+    router = deployer.pids()["router"]
+    resource.prlimit(router, resource.RLIMIT_FSIZE, (0, anything))
+    gate.touch()
+    with pytest.raises(ScriptError, match=r"File too large at .*course\.json"):
+        deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None)
+    with pytest.raises(DeploymentError, match="File too large"):
+        deployer.begin(answers(3))
+    status = deployer.status()
+    assert (status.state, status.revision, status.wanted) == (State.HEALTHY, 1, 1)
+    assert deployer.ask().value["revision"] == 1
+    resource.prlimit(router, resource.RLIMIT_FSIZE, (anything, anything))
+    assert deployer.deploy(answers(3)).state is State.HEALTHY
+    assert deployer.ask().value["revision"] == 3
+
+
 def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
     deployer.deploy(answers(1), num_replicas=2)
     deployer.deploy(answers(2))
@@ -248,9 +268,13 @@ def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
 
 
 def test_old_revisions_and_their_models_are_removed(deployer: Deployer):
-    for number in range(1, 6):
+    for number in range(1, 4):
         deployer.deploy(answers(number))
-    assert deployer.folder().revisions() == [4, 5]
+    assert deployer.folder().revisions() == [2, 3]
+    for _ in range(2):
+        with pytest.raises(ScriptError):
+            deployer.deploy(RAISES)
+    assert deployer.folder().revisions() == [2, 3, 5]
 
 
 def test_a_router_of_another_version_is_replaced_and_nobody_is_refused(deployer: Deployer, monkeypatch: pytest.MonkeyPatch):

@@ -87,6 +87,8 @@ class Revisions:
             self.begin()  # what served before may itself have been starting again
         elif before is not None and not self.is_changing:
             self.apply(before)
+        elif self.is_changing:
+            raise ConflictError(f"the service {self._folder.name!r} is just being changed to revision {number}")
         else:
             raise ConflictError(f"the service {self._folder.name!r} has no revision to go back to")
 
@@ -144,24 +146,28 @@ class Revisions:
                 return
 
     async def _bring_up(self, number: int) -> None:
+        old, good = self.serving, self.course.good
+        before = good if good != number else self.course.before
         try:
-            old = self.serving
-            await self._start(number)
+            await self._start(number, Course(wanted=number, good=number, before=before))
         except _EXPECTED as error:
-            self._note_failure(number, error, takes_back=bool(self._folder.read(f"revisions/{number}/spec.json")["rolls_back"]))
+            await self._prune(number, good, self.course.before)  # first: who is told of the failure may deploy again at once
+            self._note_failure(number, error, takes_back=material.rolls_back(self._folder, number))
             return
-        before = self.course.good if self.course.good != number else self.course.before
-        self._keep(Course(wanted=number, good=number, before=before))
         self._take_its_keys(number)
         if old:
             self._finish(old)
         self._show(f"revision {number} serves")
-        material.prune(self._folder, {number, before})
+        await self._prune(number, before)
 
-    async def _start(self, number: int) -> None:
-        """Serve with a revision, or raise why it cannot be."""
+    async def _start(self, number: int, course: Course | None = None) -> None:
+        """Serve with a revision, and keep that before it counts, or raise why that cannot be.
+
+        What may take long is done in a thread: meanwhile others are answered.
+        """
         spec = material.spec_of(self._folder, number)
-        serving = Serving(material.service_of(self._folder, number), self._shower(number), self._teller(number))
+        service = await asyncio.to_thread(material.service_of, self._folder, number)
+        serving = Serving(service, self._shower(number), self._teller(number))
         self._coming, self.coming_number = serving, number
         is_first = self.serving is None
         try:
@@ -171,6 +177,8 @@ class Revisions:
             await self._until_started(serving)
             if spec.sample is not None:
                 await _ask_for(spec.sample, serving)
+            if course:
+                self._keep(course)
             self.serving = serving
             self._give_requests_to(serving)
         finally:
@@ -180,6 +188,13 @@ class Revisions:
                 await serving.close()
                 if self.serving is not None:
                     self.serving.pool.cap(None)
+
+    async def _prune(self, *kept: int | None) -> None:
+        """While this runs, the service is changing: nobody brings what nobody has yet."""
+        try:
+            await asyncio.to_thread(material.prune, self._folder, set(kept))
+        except _EXPECTED as error:
+            self._show(f"old revisions cannot be removed: {error}")
 
     async def _until_started(self, serving: Serving) -> None:
         making_room = asyncio.create_task(_make_room(serving.pool, self.serving.pool)) if self.serving is not None else None
@@ -210,7 +225,12 @@ class Revisions:
         of_the_script = error.of_the_script if isinstance(error, UserError) else ""
         failure = Failure(number, material.spec_of(self._folder, number).hash, told, of_the_script)
         wanted = self.course.good if takes_back and self.course.good is not None else number
-        self._keep(replace(self.course, wanted=wanted, failure=failure))
+        failed = replace(self.course, wanted=wanted, failure=failure)
+        try:
+            self._keep(failed)
+        except _EXPECTED as unkept:  # who waits is told all the same; another router would try this revision again
+            self.course = failed
+            self._show(str(unkept))
         goes_on = f"; revision {self.course.good} goes on serving" if self.serving else ""
         self._show(f"revision {number} failed: {told}{goes_on}\n{of_the_script}".rstrip())
 
