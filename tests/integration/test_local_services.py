@@ -261,6 +261,7 @@ def test_a_revision_that_cannot_be_kept_on_a_full_disk_gets_no_request_and_the_o
 def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
     deployer.deploy(answers(1), num_replicas=2)
     deployer.deploy(answers(2))
+    (deployer.lab.root / "cache" / "services" / ".of-a-deletion-that-was-killed").mkdir()
     deployer.delete()
     assert not list((deployer.lab.root / "cache" / "services").iterdir())
     assert not record.names(deployer.workspace)

@@ -109,6 +109,7 @@ class LocalServices:
     def delete(self, name: str) -> bool:
         """End it; what its processes do not do in time is done to them."""
         folder = self._folder(name)
+        _sweep(folder)
         if not folder.path.is_dir():
             return False
         with folder.alone("deleting"):
@@ -241,16 +242,21 @@ class LocalServices:
 
 def _vanish(folder: ServiceFolder) -> None:
     """All of it at once, so that nobody finds half of a service."""
-    gone = folder.path.with_name(f".{uuid4().hex}")
-    folder.path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    folder.path.rename(folder.path.with_name(f".{uuid4().hex}"))
+    _sweep(folder)
+
+
+def _sweep(folder: ServiceFolder) -> None:
+    """Remove what was deleted, also by whoever was killed before it had done so: there are keys and models in it."""
+    for gone in folder.path.parent.glob(".*"):
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _check_quiet(folder: ServiceFolder) -> None:
     """Before anything is brought: a router that is at it would refuse what comes then."""
     with suppress(OSError):
         status = Status.from_plain(ask(folder.control, {"do": "status"}))
-        if status.state is State.TRANSITIONING:
+        if status.is_changing:
             raise ConflictError(f"the service {folder.name!r} is just being changed to revision {status.wanted}")
 
 
