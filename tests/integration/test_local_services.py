@@ -11,6 +11,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -128,6 +129,28 @@ def test_when_all_its_processes_are_killed_it_is_unhealthy_until_it_is_deployed_
     again = deployer.deploy(answers(1))
     assert (again.state, again.scoring_uri, deployer.target.keys(NAME)) == (State.HEALTHY, uri, keys)
     assert deployer.ask().value["revision"] == 1
+
+
+def test_a_deployment_while_its_processes_end_starts_them_again_and_who_was_let_in_is_answered(deployer: Deployer):
+    deployer.deploy(answers(1))
+    came: list[int] = []
+    caller = threading.Thread(target=lambda: came.append(deployer.ask("0.9").status))
+    caller.start()
+    wait_until(lambda: "running 1" in metrics(deployer), "the request runs")
+    for pid in deployer.pids().values():
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: deployer.status().state is State.UNHEALTHY, "they end")
+    assert deployer.deploy(answers(1)).state is State.HEALTHY
+    caller.join()
+    assert came == [200]
+    assert deployer.ask().status == 200
+
+
+def metrics(deployer: Deployer) -> str:
+    url = deployer.status().scoring_uri.replace("/score", "/metrics")
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {deployer.target.keys(NAME)[0]}"})  # noqa: S310 - our own
+    with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - as above
+        return answer.read().decode()
 
 
 def test_a_router_that_hangs_is_replaced(deployer: Deployer):

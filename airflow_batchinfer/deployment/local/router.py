@@ -71,10 +71,17 @@ class Router:
         self._stopped.set()
         self._front.stop()
 
+    def _end(self) -> None:
+        """Unlike a second signal, being told to end while it does so hurries nothing."""
+        if not self._stopped.is_set():
+            self._stop()
+
     def _answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         match asked:
             case {"do": "look"}:
                 return self._look()
+            case {"do": "status" | "apply" | "rollback"} if self._stopped.is_set():
+                raise ConnectionAbortedError("this router ends, and what it is told comes to nothing")
             case {"do": "status"}:
                 return self._status().as_plain()
             case {"do": "apply", "revision": int(number)}:
@@ -84,10 +91,10 @@ class Router:
             case {"do": "read keys"}:
                 self._revisions.read_keys()
             case {"do": "leave"}:
-                asyncio.get_running_loop().call_soon(self._stop)
+                asyncio.get_running_loop().call_soon(self._end)
             case {"do": "end"}:
                 self._revisions.end()
-                asyncio.get_running_loop().call_soon(self._stop)
+                asyncio.get_running_loop().call_soon(self._end)
             case _:
                 raise ValueError(f"nothing here does {asked!r}")
         return {}
@@ -142,7 +149,7 @@ class Router:
             await asyncio.sleep(LOOK_SECONDS)
             if self._folder.router.is_lost:
                 self._revisions.abandon()
-                self._stop()
+                self._end()
                 return
             if self._guardian and self._guardian.poll() is not None:
                 self._guardian = None
