@@ -173,7 +173,7 @@ class Revisions:
         try:
             if is_first:  # who is ready already may answer
                 self._give_requests_to(serving)
-            serving.open()
+            serving.open(self.serving)
             await self._until_started(serving)
             if spec.sample is not None:
                 await _ask_for(spec.sample, serving)
