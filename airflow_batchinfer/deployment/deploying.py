@@ -53,6 +53,8 @@ def look(there: Target, name: str, number: int) -> tuple[bool, Status]:
         return True, status
     if status.wanted != number:
         raise ConflictError(f"the service {name!r} was told to serve revision {status.wanted} while revision {number} came up")
+    if not status.version:
+        raise DeploymentError(f"the service {name!r} is {status.state} before revision {number} serves: {status.detail}")
     return False, status
 
 
@@ -82,7 +84,7 @@ def overdue(there: Target, status: Status) -> DeploymentError:
 def take_back(there: Target, name: str, number: int) -> None:
     """Go on with the revision that served before, if there is one and the new one does not serve yet."""
     status = there.status(name)
-    if status and status.revision is not None and status.wanted == number != status.revision:
+    if status and status.version and status.revision is not None and status.wanted == number != status.revision:
         there.rollback(name)
 
 

@@ -14,6 +14,9 @@ from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.errors import ConflictError
 from airflow_batchinfer.workspace import Workspace, service_file
 
+# Between a machine and the folder there in which a target keeps its services.
+IN = " in "
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -62,11 +65,18 @@ def note(workspace: Workspace, record: Record) -> None:
 
 def require_same_place(record: Record | None, place: str) -> None:
     """ConflictError if it runs elsewhere."""
-    if record is not None and record.place != place:
+    if record is None or record.place == place:
+        return
+    machines = record.place.partition(IN)[0], place.partition(IN)[0]
+    if machines[0] == machines[1]:
         raise ConflictError(
-            f"the service {record.name!r} runs {record.place}, and this is {place}: do it there (queue= sends a task to its workers); "
-            f"if that machine is gone for good, `batchinfer services delete {record.name} --forget` lets go of the name"
+            f"the service {record.name!r} runs {record.place}, and this is {place}: do it as the user who deployed it, or with the "
+            f"BATCHINFER_CACHE of then; if that is gone for good, `batchinfer services delete {record.name} --forget` lets go of the name"
         )
+    raise ConflictError(
+        f"the service {record.name!r} runs {machines[0]}, and this is {machines[1]}: do it there (queue= sends a task to its workers); "
+        f"if that machine is gone for good, `batchinfer services delete {record.name} --forget` lets go of the name"
+    )
 
 
 def forget(workspace: Workspace, name: str) -> None:

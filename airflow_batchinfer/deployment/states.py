@@ -37,6 +37,7 @@ class Status:
     :param hash: Of what is wanted.
     :param failure: Of the last revision that was tried, if it came to nothing.
     :param detail: What a person would want to know besides.
+    :param version: Of this package, which its processes have; empty if it has none any more, so that nothing changes by itself.
     """
 
     name: str
@@ -56,6 +57,11 @@ class Status:
     def swagger_uri(self) -> str | None:
         """Where its interface is described."""
         return None if self.scoring_uri is None else self.scoring_uri.removesuffix("/score") + "/swagger.json"
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a revision comes up, or waits for GPUs to do so: until it serves, has failed or is taken back, another is a conflict."""
+        return self.state is State.TRANSITIONING or (self.state is State.UNSCHEDULABLE and self.revision != self.wanted)
 
     def as_plain(self) -> dict[str, Any]:
         """What JSON can hold."""
@@ -88,7 +94,7 @@ def step_to(wanted_hash: str, status: Status | None, version: str, *, overwrite:
         if status.state in (State.TRANSITIONING, State.UNSCHEDULABLE):
             return Step.ATTACH
         return Step.NOTHING if status.state is State.HEALTHY and status.version == version else Step.APPLY
-    if status.state is State.TRANSITIONING:
+    if status.is_changing:
         raise ConflictError(
             f"the service {status.name!r} is just being changed to revision {status.wanted}, which asks for something else "
             f"({status.hash}, not {wanted_hash}): wait until that has ended, or take it back"

@@ -26,7 +26,11 @@ class Autoscaler:
         wanted = min(self._scale.most, max(self._scale.least, math.ceil(requests / busy_when_full)))
         while self._wanted and (self._wanted[0][0] <= now - self._down_seconds):
             self._wanted.popleft()
+        self.remember(now, wanted)
+        return self._wanted[0][1]
+
+    def remember(self, now: float, wanted: int) -> None:
+        """So many would do now."""
         while self._wanted and self._wanted[-1][1] <= wanted:
             self._wanted.pop()
         self._wanted.append((now, wanted))
-        return self._wanted[0][1]

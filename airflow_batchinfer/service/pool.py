@@ -85,12 +85,20 @@ class Pool:
         """Replicas that there should be, and for which the machine has no free GPUs now."""
         return len(self._unseated)
 
-    def open(self, at_once: int) -> None:
-        """Start the first replicas, and follow the load if there may be more."""
+    @property
+    def asked_for(self) -> int:
+        """Replicas that the load asks for, whether or not a cap forbids some."""
+        return self._asked_for
+
+    def open(self, at_once: int, first: int = 0) -> None:
+        """Start the first replicas, so many if there may be, and follow the load if there may be more."""
+        self.wanted = self._asked_for = min(self._scale.most, max(self._scale.least, first))
         for place in range(self.wanted):
             self._start(place)
         if self._scale.least != self._scale.most:
-            self._keep(self._follow(Autoscaler(self._scale, at_once, self._down_seconds)))
+            autoscaler = Autoscaler(self._scale, at_once, self._down_seconds)
+            autoscaler.remember(time.monotonic(), self.wanted)
+            self._keep(self._follow(autoscaler))
         if self._most_memory_gb is not None:
             self._keep(watch_memory(self._most_memory_gb, lambda: [*self._replicas.values(), *self._leaving]))
 

@@ -51,9 +51,9 @@ class Serving:
         )
         self.pool.tell = tell
 
-    def open(self) -> None:
-        """Start its first replicas."""
-        self.pool.open(self._at_once)
+    def open(self, after: "Serving | None" = None) -> None:
+        """Start its first replicas: as many as whoever it comes after has for the load that there is, if it may have them."""
+        self.pool.open(self._at_once, after.pool.asked_for if after else 0)
 
     async def close(self) -> None:
         """Whoever still waits gets an answer that says so; the replicas end."""

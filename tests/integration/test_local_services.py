@@ -3,13 +3,16 @@
 import json
 import os
 import random
+import resource
 import select
+import shutil
 import signal
 import socket
 import ssl
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from airflow_batchinfer.deployment.local import services
 from airflow_batchinfer.deployment.states import State
 from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.environments.gpus import lock_gpus
-from airflow_batchinfer.errors import ConfigError, ConflictError, ScriptError
+from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError, ScriptError
 from tests.integration.deployed import NAME, RAISES, Callers, Deployer, answers, waits
 from tests.integration.lab import PROJECT, Lab
 from tests.integration.leftovers import is_alive, marked_processes, wait_for_the_end, wait_until
@@ -146,6 +149,28 @@ def test_when_all_its_processes_are_killed_it_is_unhealthy_until_it_is_deployed_
     assert deployer.ask().value["revision"] == 1
 
 
+def test_a_deployment_while_its_processes_end_starts_them_again_and_who_was_let_in_is_answered(deployer: Deployer):
+    deployer.deploy(answers(1))
+    came: list[int] = []
+    caller = threading.Thread(target=lambda: came.append(deployer.ask("0.9").status))
+    caller.start()
+    wait_until(lambda: "running 1" in metrics(deployer), "the request runs")
+    for pid in deployer.pids().values():
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: deployer.status().state is State.UNHEALTHY, "they end")
+    assert deployer.deploy(answers(1)).state is State.HEALTHY
+    caller.join()
+    assert came == [200]
+    assert deployer.ask().status == 200
+
+
+def metrics(deployer: Deployer) -> str:
+    url = deployer.status().scoring_uri.replace("/score", "/metrics")
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {deployer.target.keys(NAME)[0]}"})  # noqa: S310 - our own
+    with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - as above
+        return answer.read().decode()
+
+
 def test_a_router_that_hangs_is_replaced(deployer: Deployer):
     deployer.deploy(answers(1), period_seconds=1, timeout_seconds=1, failure_threshold=1)
     router = deployer.pids()["router"]
@@ -170,11 +195,53 @@ def test_what_cannot_be_started_again_is_unhealthy_tried_again_and_may_be_update
     deployer.deploy(f"import os\ndef init():\n    assert not os.path.exists({str(broken)!r}), 'no disk'\n" + answers(1))
     broken.touch()
     os.kill(deployer.pids()["router"], signal.SIGKILL)
-    status = wait_until(lambda: (found := deployer.status()).state is State.UNHEALTHY and found, "it is unhealthy")
-    assert "revision 1 cannot be started again" in status.detail
+    status = wait_until(lambda: "cannot be started again" in (found := deployer.status()).detail and found, "it says why")
+    assert status.state is State.UNHEALTHY
     assert "no disk" in status.detail
     assert deployer.deploy(answers(2)).state is State.HEALTHY
     assert deployer.ask().value["revision"] == 2
+
+
+def may_not_start_while(there: Path) -> str:
+    """A script that comes up only while this file is not there."""
+    return f"import os\ndef init():\n    while os.path.exists({str(there)!r}):\n        time.sleep(0.01)\n" + answers(1)
+
+
+def test_what_served_before_comes_back_also_if_a_revision_is_taken_back_while_both_come_up(deployer: Deployer):
+    gate = deployer.lab.root / "gate"
+    deployer.deploy(may_not_start_while(gate))
+    deployer.begin(waits(deployer.lab.root / "never", 2))
+    gate.touch()
+    router = deployer.pids()["router"]
+    os.kill(router, signal.SIGKILL)
+    wait_for_the_end(router, 10)
+    wait_until(lambda: "revision 1 comes up: 0 of 1" in deployer.status().detail, "revision 1 starts again")
+    deployer.target.rollback(NAME)
+    gate.unlink()
+    status = wait_until(lambda: (found := deployer.status()).state is State.HEALTHY and found, "revision 1 serves again")
+    assert (status.revision, status.wanted) == (1, 1)
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_what_cannot_be_started_again_is_tried_again_when_an_update_in_its_place_has_failed(deployer: Deployer):
+    broken = deployer.lab.root / "broken"
+    deployer.deploy(f"import os\ndef init():\n    assert not os.path.exists({str(broken)!r}), 'no disk'\n" + answers(1))
+    broken.touch()
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    wait_until(lambda: "no disk" in deployer.status().detail, "it cannot be started again")
+    with pytest.raises(ScriptError, match="revision 2"):
+        deployer.deploy(RAISES)
+    broken.unlink()
+    wait_until(lambda: deployer.status().state is State.HEALTHY, "revision 1 serves again")
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_who_waits_for_a_service_whose_processes_are_killed_is_told_so_at_once(deployer: Deployer):
+    number = deployer.begin(waits(deployer.lab.root / "never", 1))
+    for pid in deployer.pids().values():
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(DeploymentError, match=r"Unhealthy before revision 1 serves: its processes are gone"):
+        deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None)
 
 
 def test_a_first_deployment_that_comes_to_nothing_leaves_nothing(deployer: Deployer):
@@ -194,9 +261,48 @@ def test_a_service_can_be_deleted_while_a_revision_comes_up_or_its_router_hangs(
     wait_until(lambda: not [pid for pid in marked_processes(deployer.lab.mark) if pid != os.getpid()], "nothing is left")
 
 
+def test_a_service_whose_guardian_hangs_and_whose_router_is_dead_is_started_by_the_next_deployment(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+):
+    uri = deployer.deploy(answers(1)).scoring_uri
+    os.kill(deployer.pids()["guardian"], signal.SIGSTOP)
+    os.kill(deployer.pids()["router"], signal.SIGKILL)
+    monkeypatch.setattr(services, "START_SECONDS", 3.0)
+    assert deployer.deploy(answers(2)).scoring_uri == uri
+    assert deployer.ask().value["revision"] == 2
+
+
+def test_when_its_folder_is_deleted_by_hand_its_processes_end(deployer: Deployer):
+    deployer.deploy(answers(1))
+    shutil.rmtree(deployer.folder().path)
+    wait_until(lambda: not [pid for pid in marked_processes(deployer.lab.mark) if pid != os.getpid()], "nothing is left")
+    assert not deployer.folder().path.exists()
+    assert deployer.deploy(answers(2)).revision == 1
+
+
+def test_a_revision_that_cannot_be_kept_on_a_full_disk_gets_no_request_and_the_one_before_goes_on(deployer: Deployer):
+    gate, anything = deployer.lab.root / "gate", resource.RLIM_INFINITY
+    deployer.deploy(answers(1))
+    number = deployer.begin(waits(gate, 2))
+    router = deployer.pids()["router"]
+    resource.prlimit(router, resource.RLIMIT_FSIZE, (0, anything))
+    gate.touch()
+    with pytest.raises(ScriptError, match=r"File too large at .*course\.json"):
+        deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None)
+    with pytest.raises(DeploymentError, match="File too large"):
+        deployer.begin(answers(3))
+    status = deployer.status()
+    assert (status.state, status.revision, status.wanted) == (State.HEALTHY, 1, 1)
+    assert deployer.ask().value["revision"] == 1
+    resource.prlimit(router, resource.RLIMIT_FSIZE, (anything, anything))
+    assert deployer.deploy(answers(3)).state is State.HEALTHY
+    assert deployer.ask().value["revision"] == 3
+
+
 def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
     deployer.deploy(answers(1), num_replicas=2)
     deployer.deploy(answers(2))
+    (deployer.lab.root / "cache" / "services" / ".of-a-deletion-that-was-killed").mkdir()
     deployer.delete()
     assert not list((deployer.lab.root / "cache" / "services").iterdir())
     assert not record.names(deployer.workspace)
@@ -204,9 +310,13 @@ def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
 
 
 def test_old_revisions_and_their_models_are_removed(deployer: Deployer):
-    for number in range(1, 6):
+    for number in range(1, 4):
         deployer.deploy(answers(number))
-    assert deployer.folder().revisions() == [4, 5]
+    assert deployer.folder().revisions() == [2, 3]
+    for _ in range(2):
+        with pytest.raises(ScriptError):
+            deployer.deploy(RAISES)
+    assert deployer.folder().revisions() == [2, 3, 5]
 
 
 def test_a_router_of_another_version_is_replaced_and_nobody_is_refused(deployer: Deployer, monkeypatch: pytest.MonkeyPatch):
@@ -288,6 +398,34 @@ def test_its_processes_have_none_of_airflow_s_secrets_and_its_keys_only_their_ow
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.path, folder.keys)] == [0o700, 0o600]
 
 
+def test_keys_that_are_replaced_while_others_are_to_count_with_the_next_revision_are_not_lost(deployer: Deployer):
+    gate = deployer.lab.root / "gate"
+    deployer.deploy(answers(1))
+    number = deployer.begin(waits(gate, 2), primary_key="given-key-0123456789", auth_enabled=True)
+    deployer.target.regenerate(NAME, 1, "another-key-0123456789")
+    gate.touch()
+    deploying.wait(deployer.target, NAME, number, time.monotonic() + 30, lambda _: None)
+    assert deployer.target.keys(NAME) == ("given-key-0123456789", "another-key-0123456789")
+    assert [deployer.ask(key=key).status for key in deployer.target.keys(NAME)] == [200, 200]
+
+
+def test_the_keys_of_what_serves_are_told_while_a_revision_without_keys_comes_up_or_has_failed(deployer: Deployer):
+    deployer.deploy(answers(1))
+    keys = deployer.target.keys(NAME)
+    with pytest.raises(ScriptError):
+        deployer.deploy(RAISES, auth_enabled=False, rollback_on_failure=False)
+    assert deployer.target.keys(NAME) == keys
+
+
+def test_a_key_file_that_makes_no_sense_is_told_and_made_anew(deployer: Deployer):
+    deployer.deploy(answers(1))
+    deployer.folder().keys.write_text("short\n")
+    with pytest.raises(DeploymentError, match="holds no key: regenerate both"):
+        deployer.target.keys(NAME)
+    deployer.target.regenerate(NAME, 0, None)
+    assert [deployer.ask(key=key).status for key in deployer.target.keys(NAME)] == [200, 200]
+
+
 def test_a_service_on_another_machine_is_told_with_its_place_and_can_be_forgotten(deployer: Deployer):
     order = deployer.order(answers(1))
     record.note(deployer.workspace, record.Record.of(order, "local on elsewhere", deployer.asked))
@@ -296,6 +434,18 @@ def test_a_service_on_another_machine_is_told_with_its_place_and_can_be_forgotte
             operation()
     assert deploying.delete(deployer.workspace, NAME, forget=True)
     assert deployer.deploy(answers(1)).state is State.HEALTHY
+
+
+def test_a_service_of_another_user_or_cache_is_neither_forgotten_nor_started_a_second_time(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+):
+    deployer.deploy(answers(1))
+    with monkeypatch.context() as other:
+        other.setenv("BATCHINFER_CACHE", str(deployer.lab.root / "other"))
+        for operation in (lambda: deployer.begin(answers(1)), deployer.delete, lambda: deploying.status_of(deployer.workspace, NAME)):
+            with pytest.raises(ConflictError, match="do it as the user who deployed it"):
+                operation()
+    assert deployer.ask().value["revision"] == 1
 
 
 # GPUs.

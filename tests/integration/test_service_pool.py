@@ -16,7 +16,7 @@ from airflow_batchinfer.service.replica import Role
 from airflow_batchinfer.service.seats import Seats
 from tests.integration.lab import Lab
 from tests.integration.leftovers import is_alive
-from tests.integration.pools import opened, played
+from tests.integration.pools import Stage, opened, played
 
 FIXED = {count: Scale(count, count, 100, 1) for count in range(1, 4)}
 
@@ -57,6 +57,19 @@ def run(raw_data):
 def shutdown():
     (STATE / f"left-{os.getpid()}").touch()
 """
+
+
+def test_a_pool_begins_with_as_many_replicas_as_the_load_before_it_took_if_it_may_have_them(lab: Lab):
+    async def stage() -> None:
+        pool = Stage(lab, "answers.py", Scale(1, 2, 70, 1)).pool
+        try:
+            pool.open(1, 9)
+            await pool.started
+            assert (pool.ready, pool.asked_for) == (2, 2)
+        finally:
+            await pool.close()
+
+    asyncio.run(stage())
 
 
 def test_replicas_that_the_load_does_not_need_any_more_shut_down_one_goes_on_and_none_is_called_dead(lab: Lab):

@@ -84,6 +84,8 @@ async def answer_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 def _answer(answering: Answering, line: bytes) -> Mapping[str, Any]:
     try:
         return answering(json.loads(line))
+    except ConnectionError:  # who asks is to see what it would see in a moment
+        raise
     except ConflictError as error:
         return {_CONFLICT: str(error)}
     except (BatchInferError, OSError, ValueError, KeyError) as error:

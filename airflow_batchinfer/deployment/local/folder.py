@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -24,9 +25,11 @@ from airflow_batchinfer.deployment.target import UnderWay
 from airflow_batchinfer.environments.made import cache_folder
 from airflow_batchinfer.errors import NotFoundError
 from airflow_batchinfer.storage import LocalStore
+from airflow_batchinfer.storage.local import explained
 
 SERVICES = "services"
-KEPT_REVISIONS = 2
+SAID_BYTES = 256
+TRIES, TRY_SECONDS = 100, 0.002
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,6 @@ class Course:
     good: int | None = None
     before: int | None = None
     failure: Failure | None = None
-    rolls_back: bool = True
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
@@ -60,16 +62,12 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._held: int | None = None
 
     def take(self) -> BinaryIO | None:
         """Hold it as long as the file is open; None if somebody else does."""
-        file = self._path.open("a+b")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_there = os.path.samestat(os.fstat(file.fileno()), os.stat(self._path))
-        except (BlockingIOError, FileNotFoundError):
-            is_there = False
-        if not is_there:  # others have it, or its folder was deleted meanwhile
+        file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        if not _lock(file) or not self._is_the_file(file.fileno()):  # others have it, or its folder was deleted meanwhile
             file.close()
             return None
         self.say(file, {"pid": os.getpid()})
@@ -80,28 +78,59 @@ class Lock:
         file = self.take()
         if file:
             with file:
-                os.dup(file.fileno())  # never closed
+                self._held = os.dup(file.fileno())  # never closed
         return file is not None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether what is held for good is no more the file of this name: somebody has deleted its folder."""
+        return self._held is not None and not self._is_the_file(self._held)
+
     def say(self, file: BinaryIO, what: Mapping[str, Any]) -> None:
-        """Write for others who holds it."""
-        file.truncate(0)
-        file.write(json.dumps(what).encode())
-        file.flush()
+        """Write for others who holds it; over what is there, since that works on a full disk too."""
+        with explained(self._path):
+            os.pwrite(file.fileno(), json.dumps(what).encode().ljust(SAID_BYTES), 0)
 
     def holder(self) -> dict[str, Any] | None:
-        """What its holder says; None if nobody holds it."""
+        """What its holder says; None if nobody holds it, and nothing yet if that has just begun."""
         try:
             with self._path.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    with suppress(ValueError):  # it is just being written
+                    with suppress(ValueError):
                         return dict(json.loads(file.read()))
                     return {}
         except FileNotFoundError:
             pass
         return None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds it."""
+        return self.holder() is not None
+
+    def _is_the_file(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Who only looks who holds it has it for a moment, together with all who look."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            time.sleep(TRY_SECONDS)
+        else:
+            return True
+    return False
 
 
 class ServiceFolder:
@@ -150,6 +179,10 @@ class ServiceFolder:
     def revision(self, number: int) -> Path:
         """The folder of a revision."""
         return self.path / "revisions" / str(number)
+
+    def keys_of(self, number: int) -> Path:
+        """Keys that count from when a revision serves; there is no such file if it sets none."""
+        return self.revision(number) / "keys"
 
     def revisions(self) -> list[int]:
         """The numbers of all that are kept."""

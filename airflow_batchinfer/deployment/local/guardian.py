@@ -53,7 +53,7 @@ class Guardian:
         """Keep a router alive."""
         while self._is_wanted():
             began = time.monotonic()
-            if self._folder.router.holder() is None:
+            if not self._folder.router.is_held:
                 self._router = start("router", self._folder, self._descriptor)
             self._watch()
             self._collect()
@@ -62,7 +62,7 @@ class Guardian:
 
     def _is_wanted(self) -> bool:
         try:
-            return self._folder.course.wanted is not None
+            return not self._folder.guardian.is_lost and self._folder.course.wanted is not None
         except FileNotFoundError:
             return False
 
@@ -104,7 +104,7 @@ class Guardian:
         if self._router:
             self._router.wait()
             self._router = None
-        while self._folder.router.holder() is not None:
+        while self._folder.router.is_held:
             time.sleep(LOOK_SECONDS)
 
 

@@ -91,6 +91,11 @@ def spec_of(folder: ServiceFolder, number: int) -> Spec:
     return Spec.from_plain(json.loads((folder.revision(number) / "spec.json").read_text()))
 
 
+def rolls_back(folder: ServiceFolder, number: int) -> bool:
+    """Whether it is given up for the one before if it fails."""
+    return bool(folder.read(f"revisions/{number}/spec.json")["rolls_back"])
+
+
 def prune(folder: ServiceFolder, kept: set[int | None]) -> None:
     """Remove the revisions that nobody goes back to, and the models that only they had."""
     for number in folder.revisions():

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from airflow_batchinfer.deployment.local import material
+from airflow_batchinfer.deployment.local import key_file, material
 from airflow_batchinfer.deployment.local.folder import Course, ServiceFolder
 from airflow_batchinfer.deployment.states import Failure
 from airflow_batchinfer.errors import BatchInferError, ConflictError, ScriptError, UserError
@@ -44,6 +44,7 @@ class Revisions:
         self._front = front
         self._show = show
         self._coming: Serving | None = None
+        self.coming_number: int | None = None
         self._change: asyncio.Task[None] | None = None
         self._has_ended = False
         self._finishing: set[asyncio.Task[None]] = set()
@@ -76,18 +77,22 @@ class Revisions:
             self._change.cancel()  # it only tries again and again to start what served before
             self.trouble = ""
         self._keep(replace(self.course, wanted=number, failure=None))
-        self._change = asyncio.create_task(self._bring_up(number))
+        self._change = asyncio.create_task(self._change_to(number))
 
     def rollback(self) -> None:
         """Give up the one that comes up, or go back to the one before."""
         number, good, before = self.course.wanted, self.course.good, self.course.before
-        if self._change and self.is_changing and number is not None and number != good:
+        is_failed = self.course.failure is not None and self.course.failure.revision == number
+        if number is not None and number != good and (is_failed or not self.is_changing):
+            self._keep(replace(self.course, wanted=good))
+        elif self._change and self.is_changing and number is not None and number != good:
             self._change.cancel()
             self._note_failure(number, ScriptError("it was taken back before it was ready"), takes_back=True)
-        elif number is not None and number != good:
-            self._keep(replace(self.course, wanted=good))
+            self.begin()  # what served before may itself have been starting again
         elif before is not None and not self.is_changing:
             self.apply(before)
+        elif self.is_changing:
+            raise ConflictError(f"the service {self._folder.name!r} is just being changed to revision {number}")
         else:
             raise ConflictError(f"the service {self._folder.name!r} has no revision to go back to")
 
@@ -100,6 +105,10 @@ class Revisions:
     def end(self) -> None:
         """The service is to be no more, whatever comes up just now."""
         self._keep(replace(self.course, wanted=None))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Keep nothing any more: the folder is somebody else's, or nobody's."""
         self._has_ended = True
 
     async def close(self) -> None:
@@ -112,11 +121,17 @@ class Revisions:
             await self.serving.close()
 
     async def _go_on(self) -> None:
-        wanted, good = self.course.wanted, self.course.good
-        if good is not None:
-            await self._restore(good)
-        if wanted is not None and wanted != good and self.course.failure is None:
-            await self._bring_up(wanted)
+        if self.serving is None and self.course.good is not None:
+            await self._restore(self.course.good)
+        wanted = self.course.wanted
+        if wanted is not None and wanted != self.course.good and self.course.failure is None:
+            await self._change_to(wanted)
+
+    async def _change_to(self, number: int) -> None:
+        """If it fails and nothing serves, it took the place of a revision that could not be started again: that is tried again."""
+        await self._bring_up(number)
+        if self.serving is None and self.course.good is not None:
+            await self._restore(self.course.good)
 
     async def _restore(self, number: int) -> None:
         """It has served before, so what keeps it from that now will pass."""
@@ -124,6 +139,7 @@ class Revisions:
         while True:
             try:
                 await self._start(number)
+                self._take_its_keys(number)  # whoever served with it before may have been killed before that
             except _EXPECTED as error:
                 self.trouble = f"revision {number} cannot be started again: {error}"
                 self._show(self.trouble)
@@ -134,38 +150,46 @@ class Revisions:
                 return
 
     async def _bring_up(self, number: int) -> None:
+        old, good = self.serving, self.course.good
+        before = good if good != number else self.course.before
         try:
-            old = self.serving
-            await self._start(number)
+            await self._start(number, Course(wanted=number, good=number, before=before))
         except _EXPECTED as error:
-            self._note_failure(number, error, takes_back=bool(self._folder.read(f"revisions/{number}/spec.json")["rolls_back"]))
+            await self._prune(number, good, self.course.before)  # first: who is told of the failure may deploy again at once
+            self._note_failure(number, error, takes_back=material.rolls_back(self._folder, number))
             return
-        before = self.course.good if self.course.good != number else self.course.before
-        self._keep(Course(wanted=number, good=number, before=before))
         self._take_its_keys(number)
         if old:
             self._finish(old)
         self._show(f"revision {number} serves")
-        material.prune(self._folder, {number, before})
+        await self._prune(number, before)
 
-    async def _start(self, number: int) -> None:
-        """Serve with a revision, or raise why it cannot be."""
+    async def _start(self, number: int, course: Course | None = None) -> None:
+        """Serve with a revision, and keep that before it counts, or raise why that cannot be.
+
+        What may take long is done in a thread: meanwhile others are answered.
+        """
         spec = material.spec_of(self._folder, number)
-        serving = Serving(material.service_of(self._folder, number), self._shower(number), self._teller(number))
-        self._coming = serving
+        service = await asyncio.to_thread(material.service_of, self._folder, number)
+        serving = Serving(service, self._shower(number), self._teller(number))
+        self._coming, self.coming_number = serving, number
         letting_in = asyncio.create_task(self._let_in(serving)) if self.serving is None else None
         try:
-            serving.open()
+            serving.open(self.serving)
             await self._until_started(serving)
             if spec.sample is not None:
                 await _ask_for(spec.sample, serving)
+            if course:
+                self._keep(course)
             self.serving = serving
             self._give_requests_to(serving)
         finally:
-            self._coming = None
             if letting_in:
                 letting_in.cancel()
-                self._give_requests_to(serving)
+            if self._coming is serving:
+                self._coming = None
+                if self.serving is None:  # whoever waits is told that nobody serves
+                    self._give_requests_to(serving)
             if self.serving is not serving:
                 await serving.close()
                 if self.serving is not None:
@@ -179,6 +203,13 @@ class Revisions:
                     await asyncio.sleep(FIRST_LOOK_SECONDS)
         self._give_requests_to(serving)
 
+    async def _prune(self, *kept: int | None) -> None:
+        """While this runs, the service is changing: nobody brings what nobody has yet."""
+        try:
+            await asyncio.to_thread(material.prune, self._folder, set(kept))
+        except _EXPECTED as error:
+            self._show(f"old revisions cannot be removed: {error}")
+
     async def _until_started(self, serving: Serving) -> None:
         making_room = asyncio.create_task(_make_room(serving.pool, self.serving.pool)) if self.serving is not None else None
         try:
@@ -188,9 +219,11 @@ class Revisions:
                 making_room.cancel()
 
     def _take_its_keys(self, number: int) -> None:
-        with suppress(FileNotFoundError):  # it sets none
-            (self._folder.revision(number) / "keys").replace(self._folder.keys)
-            self.read_keys()
+        try:
+            if key_file.take(self._folder.keys_of(number), self._folder.keys):
+                self.read_keys()
+        except _EXPECTED as error:
+            self._show(f"the keys that revision {number} sets do not count yet: {error}")
 
     def _give_requests_to(self, serving: Serving) -> None:
         self._front.serving = serving
@@ -206,15 +239,20 @@ class Revisions:
         of_the_script = error.of_the_script if isinstance(error, UserError) else ""
         failure = Failure(number, material.spec_of(self._folder, number).hash, told, of_the_script)
         wanted = self.course.good if takes_back and self.course.good is not None else number
-        self._keep(replace(self.course, wanted=wanted, failure=failure))
+        failed = replace(self.course, wanted=wanted, failure=failure)
+        try:
+            self._keep(failed)
+        except _EXPECTED as unkept:  # who waits is told all the same; another router would try this revision again
+            self.course = failed
+            self._show(str(unkept))
         goes_on = f"; revision {self.course.good} goes on serving" if self.serving else ""
         self._show(f"revision {number} failed: {told}{goes_on}\n{of_the_script}".rstrip())
 
     def _keep(self, course: Course) -> None:
         if self._has_ended:
             return
+        self._folder.keep(course)  # first, so that nothing counts here that the next router would not know
         self.course = course
-        self._folder.keep(course)
 
     def _shower(self, number: int) -> Show:
         return lambda place, line: self._show(

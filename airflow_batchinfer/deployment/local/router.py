@@ -71,10 +71,17 @@ class Router:
         self._stopped.set()
         self._front.stop()
 
+    def _end(self) -> None:
+        """Unlike a second signal, being told to end while it does so hurries nothing."""
+        if not self._stopped.is_set():
+            self._stop()
+
     def _answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         match asked:
             case {"do": "look"}:
                 return self._look()
+            case {"do": "status" | "apply" | "rollback"} if self._stopped.is_set():
+                raise ConnectionAbortedError("this router ends, and what it is told comes to nothing")
             case {"do": "status"}:
                 return self._status().as_plain()
             case {"do": "apply", "revision": int(number)}:
@@ -84,10 +91,10 @@ class Router:
             case {"do": "read keys"}:
                 self._revisions.read_keys()
             case {"do": "leave"}:
-                asyncio.get_running_loop().call_soon(self._stop)
+                asyncio.get_running_loop().call_soon(self._end)
             case {"do": "end"}:
                 self._revisions.end()
-                asyncio.get_running_loop().call_soon(self._stop)
+                asyncio.get_running_loop().call_soon(self._end)
             case _:
                 raise ValueError(f"nothing here does {asked!r}")
         return {}
@@ -129,23 +136,26 @@ class Router:
         coming, lacking = self._revisions.comes_up, self._without_gpu()
         told = []
         if changing and coming:
-            told.append(
-                f"revision {self._revisions.course.wanted} comes up: {coming.pool.ready} of {coming.pool.wanted} replicas are ready"
-            )
+            number = self._revisions.coming_number
+            told.append(f"revision {number} comes up: {coming.pool.ready} of {coming.pool.wanted} replicas are ready")
         if lacking:
             told.append(f"{lacking} of them find{'s' if lacking == 1 else ''} too few free GPUs")
         return ", ".join(filter(None, [*told, self._revisions.trouble]))
 
     async def _watch_guardian(self) -> None:
-        """Start another when there is none; the first one may be a moment from taking its lock."""
+        """Start another when there is none; the first one may be a moment from taking its lock. Without a folder there is no service."""
         missed = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            missed = missed + 1 if self._folder.guardian.holder() is None else 0
+            if self._folder.router.is_lost:
+                self._revisions.abandon()
+                self._end()
+                return
+            if self._guardian and self._guardian.poll() is not None:
+                self._guardian = None
+            missed = 0 if self._folder.guardian.is_held else missed + 1
             if missed > 1 and (missed - 2) % LOOKS_BEFORE_ANOTHER == 0:
                 self._show("the guardian is gone; another is started")
-                if self._guardian:
-                    self._guardian.poll()
                 with suppress(OSError):
                     self._guardian = start("guardian", self._folder, self._sock.fileno())
 

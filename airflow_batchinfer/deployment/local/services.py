@@ -2,27 +2,26 @@
 
 import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from airflow_batchinfer.deployment.local import material
+from airflow_batchinfer.deployment.local import key_file, material
 from airflow_batchinfer.deployment.local.control import ask
-from airflow_batchinfer.deployment.local.folder import Course, Lock, ServiceFolder
+from airflow_batchinfer.deployment.local.folder import SERVICES, Course, Lock, ServiceFolder
 from airflow_batchinfer.deployment.local.guardian import start
-from airflow_batchinfer.deployment.spec import GivenKeys
+from airflow_batchinfer.deployment.record import IN
 from airflow_batchinfer.deployment.states import State, Status
 from airflow_batchinfer.deployment.target import Order
 from airflow_batchinfer.deployment.targets import LOCAL, LocalTarget
 from airflow_batchinfer.deployment.version import VERSION
 from airflow_batchinfer.environments.gpus import visible_gpus
+from airflow_batchinfer.environments.made import cache_folder
 from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError
 from airflow_batchinfer.service.limits import faults_of
 from airflow_batchinfer.service.machine import this_machine
@@ -31,11 +30,9 @@ from airflow_batchinfer.service.server import Address, Tls, listen
 log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
+LATE_SECONDS = 5.0  # a router that has lost its guardian starts another in less
 END_SECONDS = 90.0
-KILL_SECONDS = 10.0
 LOOK_SECONDS = 0.05
-KEY_BYTES = 32
-READ_BYTES = 1 << 16
 
 
 class LocalServices:
@@ -47,8 +44,8 @@ class LocalServices:
 
     @property
     def place(self) -> str:
-        """This machine."""
-        return f"{LOCAL} on {socket.gethostname()}"
+        """This machine, and where this user keeps services: another user of it, or another cache, sees none of them."""
+        return f"{LOCAL} on {socket.gethostname()}{IN}{cache_folder(SERVICES)}"
 
     def apply(self, order: Order) -> int:
         """Bring what the revision needs, and tell the router, or start one."""
@@ -72,7 +69,7 @@ class LocalServices:
         number = max([course.wanted or 0, course.good or 0, failed, *folder.revisions()]) + 1
         log.info("Bringing the source, the models and the Python of revision %d of %s to this machine", number, order.name)
         material.bring(folder, number, order)
-        _stage_keys(folder, number, order.keys)
+        key_file.set_keys(folder.keys, order.keys, folder.keys_of(number))
         self._hand_over(folder, course, number)
         return number
 
@@ -85,10 +82,12 @@ class LocalServices:
                 return None
             with suppress(OSError):
                 return Status.from_plain(ask(folder.control, {"do": "status"}))
-            lives = folder.guardian.holder() is not None or folder.router.holder() is not None
+            lives = folder.guardian.is_held or folder.router.is_held
+            failed = course.failure is not None and course.failure.revision == course.wanted
+            changes = course.wanted != course.good and not failed
             return Status(
                 name=name,
-                state=State.TRANSITIONING if lives else State.UNHEALTHY,
+                state=State.TRANSITIONING if lives and changes else State.UNHEALTHY,  # else it may be updated, however long this lasts
                 target=LOCAL,
                 revision=course.good,
                 wanted=course.wanted,
@@ -96,7 +95,7 @@ class LocalServices:
                 scoring_uri=folder.read("address.json")["uri"],
                 detail="its router starts again" if lives else "its processes are gone, as after a restart of the machine: deploy it again",
                 failure=course.failure,
-                version=VERSION,
+                version=VERSION if lives else "",
             )
         except FileNotFoundError:  # there is none, or it is just being deleted
             return None
@@ -110,6 +109,7 @@ class LocalServices:
     def delete(self, name: str) -> bool:
         """End it; what its processes do not do in time is done to them."""
         folder = self._folder(name)
+        _sweep(folder)
         if not folder.path.is_dir():
             return False
         with folder.alone("deleting"):
@@ -119,20 +119,21 @@ class LocalServices:
         return existed
 
     def keys(self, name: str) -> tuple[str, ...]:
-        """Its keys."""
+        """Its keys, if what serves asks for one, or else what is to serve."""
         folder = self._folder(name).require()
-        wanted = folder.course.wanted
-        if wanted is None or not material.spec_of(folder, wanted).service_config().auth_enabled:
+        course = folder.course
+        asked = course.wanted if course.good is None else course.good
+        if course.wanted is None or asked is None or not material.spec_of(folder, asked).service_config().auth_enabled:
             return ()
-        return tuple(folder.keys.read_text().split())
+        if keys := key_file.good_keys(folder.keys):
+            return tuple(keys)
+        raise DeploymentError(f"{folder.keys} holds no key: regenerate both, and callers need the new ones")
 
     def regenerate(self, name: str, which: int, key: str | None) -> None:
         """Another key, which counts when this returns."""
         folder = self._folder(name).require()
         with folder.alone("another change of its keys"):
-            keys = folder.keys.read_text().split()
-            keys[which] = key or secrets.token_hex(KEY_BYTES)
-            _write_keys(folder.keys, keys)
+            key_file.replace_key(folder.keys, which, key)
             with suppress(OSError):  # who starts next reads them
                 ask(folder.control, {"do": "read keys"})
 
@@ -156,16 +157,26 @@ class LocalServices:
                 ask(folder.control, {"do": "apply", "revision": number})
                 return
         course = Course(wanted=number, good=course.good, before=course.before)
-        if folder.guardian.holder() is None:
-            with self._listening(folder) as sock:
-                folder.keep(course)
-                start("guardian", folder, sock.fileno()).wait()  # it leaves us by a fork
-        else:
+        if folder.guardian.is_held or folder.router.is_held:
             folder.keep(course)
             _have_left(folder)
-        _until(
-            lambda: _answers(folder), START_SECONDS, lambda: f"the service {folder.name!r} does not start:\n{self.logs(folder.name, 20)}"
-        )
+            if _wait(lambda: _answers(folder), START_SECONDS if folder.guardian.is_held else LATE_SECONDS):
+                return
+        for lock in (folder.guardian, folder.router):  # they hang
+            _kill(lock)
+        self._start(folder, course)
+
+    def _start(self, folder: ServiceFolder, course: Course) -> None:
+        """Start a guardian, and another one if it is killed before there is a router."""
+        deadline = time.monotonic() + START_SECONDS
+        with self._listening(folder) as sock:
+            folder.keep(course)
+            while not _answers(folder):
+                if time.monotonic() > deadline:
+                    raise DeploymentError(f"the service {folder.name!r} does not start:\n{self.logs(folder.name, 20)}")
+                if not (folder.guardian.is_held or folder.router.is_held):
+                    start("guardian", folder, sock.fileno()).wait()  # it leaves us by a fork
+                _wait(lambda: _answers(folder), LATE_SECONDS)
 
     def _listening(self, folder: ServiceFolder) -> socket.socket:
         """The socket that listens, on the port that the service had before if it had one."""
@@ -208,7 +219,7 @@ class LocalServices:
 
     def _check_address(self, folder: ServiceFolder) -> None:
         """What listens goes on listening there, so that no caller is lost."""
-        if folder.guardian.holder() is None or not (folder.path / "address.json").exists():
+        if not folder.guardian.is_held or not (folder.path / "address.json").exists():
             return
         known, asked = folder.read("address.json"), self._address(self._asked.port)
         tls = (asked.tls.certificate, asked.tls.key) if asked.tls else (None, None)
@@ -224,44 +235,29 @@ class LocalServices:
         if folder.exists:
             folder.keep(Course())
         lives = [folder.guardian, folder.router]
-        if not _wait(lambda: not any(lock.holder() for lock in lives), END_SECONDS if _answers(folder) else 0):
+        if not _wait(lambda: not any(lock.is_held for lock in lives), END_SECONDS if _answers(folder) else 0):
             for lock in lives:
                 _kill(lock)
 
 
 def _vanish(folder: ServiceFolder) -> None:
     """All of it at once, so that nobody finds half of a service."""
-    gone = folder.path.with_name(f".{uuid4().hex}")
-    folder.path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    folder.path.rename(folder.path.with_name(f".{uuid4().hex}"))
+    _sweep(folder)
+
+
+def _sweep(folder: ServiceFolder) -> None:
+    """Remove what was deleted, also by whoever was killed before it had done so: there are keys and models in it."""
+    for gone in folder.path.parent.glob(".*"):
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _check_quiet(folder: ServiceFolder) -> None:
     """Before anything is brought: a router that is at it would refuse what comes then."""
     with suppress(OSError):
         status = Status.from_plain(ask(folder.control, {"do": "status"}))
-        if status.state is State.TRANSITIONING:
+        if status.is_changing:
             raise ConflictError(f"the service {folder.name!r} is just being changed to revision {status.wanted}")
-
-
-def _stage_keys(folder: ServiceFolder, number: int, given: GivenKeys) -> None:
-    """Keys that are given count from when their revision serves; a new service has some at once."""
-    known = folder.keys.read_text().split() if folder.keys.exists() else []
-    keys = [
-        key or old
-        for key, old in zip((given.primary, given.secondary), known or [secrets.token_hex(KEY_BYTES) for _ in range(2)], strict=True)
-    ]
-    if not known:
-        _write_keys(folder.keys, keys)
-    elif keys != known:
-        _write_keys(folder.revision(number) / "keys", keys)
-
-
-def _write_keys(path: Path, keys: Sequence[str]) -> None:
-    making = path.with_name(f".{uuid4().hex}")
-    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("".join(f"{key}\n" for key in keys))
-    making.replace(path)
 
 
 def _have_left(folder: ServiceFolder) -> None:
@@ -288,7 +284,7 @@ def _answers(folder: ServiceFolder) -> bool:
 
 
 def _kill(lock: Lock) -> None:
-    while holder := lock.holder():
+    while (holder := lock.holder()) is not None:
         with suppress(ProcessLookupError, KeyError):
             os.kill(holder["pid"], signal.SIGKILL)
         time.sleep(LOOK_SECONDS)
@@ -301,8 +297,3 @@ def _wait(is_so: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(LOOK_SECONDS)
     return True
-
-
-def _until(is_so: Callable[[], bool], seconds: float, told: Callable[[], str]) -> None:
-    if not _wait(is_so, seconds):
-        raise DeploymentError(told())

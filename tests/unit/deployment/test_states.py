@@ -40,15 +40,20 @@ def test_a_service_of_another_version_of_this_package_is_deployed_anew():
     assert step(status(version="0.9")) is Step.APPLY
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.TRANSITIONING}))
+@pytest.mark.parametrize("state", sorted(set(State) - {State.TRANSITIONING, State.UNSCHEDULABLE}))
 def test_something_else_is_an_update(state: State):
     assert step(status(state, "other")) is Step.APPLY
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_something_else_that_comes_up_is_a_conflict(overwrite: bool):
-    with pytest.raises(ConflictError, match="just being changed to revision 4"):
-        step(status(State.TRANSITIONING, "other"), overwrite=overwrite)
+    for state in (State.TRANSITIONING, State.UNSCHEDULABLE):
+        with pytest.raises(ConflictError, match="just being changed to revision 4"):
+            step(status(state, "other"), overwrite=overwrite)
+
+
+def test_what_serves_though_some_of_its_replicas_have_no_gpu_may_be_updated():
+    assert step(Status(**{**vars(status(State.UNSCHEDULABLE, "other")), "revision": 4})) is Step.APPLY
 
 
 def test_something_else_is_a_conflict_where_nothing_may_be_overwritten():

@@ -32,6 +32,12 @@ def test_the_service_grows_at_once_and_shrinks_after_a_minute_of_little_to_do():
     assert autoscaler.decide(200, 0) == 1
 
 
+def test_what_a_service_had_before_an_update_it_has_for_a_minute_though_nobody_asks():
+    autoscaler = Autoscaler(Scale(1, 10, 50, 1), 1)
+    autoscaler.remember(100, 4)
+    assert [autoscaler.decide(now, 0) for now in (101, 159, 161)] == [4, 4, 1]
+
+
 def test_the_busy_share_counts_what_a_replica_may_have_at_once():
     assert Autoscaler(Scale(1, 10, 100, 1), 4).decide(0, 8) == 2
     assert Autoscaler(Scale(1, 10, 100, 1), 4).decide(0, 9) == 3
