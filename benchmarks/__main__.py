@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks import (
     airflow_overhead,
     dag_import,
+    faults,
     mapped_tasks,
     million_files,
     mini_batch_cost,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Finding]] = {
     "P7": mini_batch_cost.measure,
     "P8": dag_import.measure,
     "scale": scale.measure,
+    "faults": faults.measure,
 }
 
 

@@ -18,6 +18,7 @@ class Effort:
     mapped_mini_batches: int
     mapped_runs: int
     most_mini_batches: int
+    faults_seconds: float
 
 
 QUICK = Effort(
@@ -30,6 +31,7 @@ QUICK = Effort(
     mapped_mini_batches=4,
     mapped_runs=1,
     most_mini_batches=10_000,
+    faults_seconds=60.0,
 )
 NORMAL = Effort(
     pairs=5,
@@ -41,5 +43,6 @@ NORMAL = Effort(
     mapped_mini_batches=200,
     mapped_runs=1,
     most_mini_batches=100_000,
+    faults_seconds=600.0,
 )
 FULL = replace(NORMAL, pairs=9, mapped_runs=3, most_mini_batches=1_000_000)

@@ -10,8 +10,8 @@ MOST_WAITING = 1_000
 # A replica is given so much beforehand that it need not wait for the way there and back, and nobody long for it.
 AHEAD_SECONDS = 0.002
 MOST_AHEAD = 8
-# How much one answer changes what is thought of the speed.
-_WEIGHT = 0.2
+# How much one answer changes what is thought of the speed, once there were enough: a single slow one shall not have others refused.
+_WEIGHT = 0.02
 # How fast a slow answer is forgotten.
 _FORGET = 0.98
 
@@ -22,11 +22,14 @@ class Admission:
     def __init__(self, most_wait_seconds: float) -> None:
         self._most_wait_seconds = most_wait_seconds
         self._seconds: float | None = None
+        self._noted = 0
         self._slowest = 0.0
 
     def note(self, seconds: float) -> None:
         """One request took so long at a replica."""
-        self._seconds = seconds if self._seconds is None else self._seconds + _WEIGHT * (seconds - self._seconds)
+        self._noted += 1
+        before = self._seconds or 0.0
+        self._seconds = before + max(_WEIGHT, 1 / self._noted) * (seconds - before)
         self._slowest = max(seconds, self._slowest * _FORGET)
 
     @property

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -104,6 +105,23 @@ def test_when_the_router_is_killed_who_connects_meanwhile_waits_and_is_answered(
     wait_until(lambda: len(deployer.pids()) == 2, "both live again")
     assert deployer.pids()["router"] != before["router"]
     assert not is_alive(pid)
+
+
+def test_who_connects_while_a_router_starts_waits_for_its_first_replica_however_little_patience_the_service_has(deployer: Deployer):
+    gate = deployer.lab.root / "gate"
+    gate.touch()
+    deployer.deploy(waits(gate, 1), max_request_wait_time=1)
+    port, key, router = deployer.folder().read("address.json")["port"], deployer.target.keys(NAME)[0], deployer.pids()["router"]
+    gate.unlink()
+    os.kill(router, signal.SIGKILL)
+    wait_for_the_end(router, 10)
+    with socket.create_connection(("127.0.0.1", port), 30) as caller:
+        caller.sendall(f"GET /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n".encode())
+        wait_until(lambda: deployer.status().replicas_wanted == 1, "another router starts its replica")
+        assert select.select([caller], [], [], 0.5) == ([], [], [])
+        gate.touch()
+        with caller.makefile("rb") as came:
+            assert came.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 def test_a_guardian_that_was_started_in_place_of_another_guards_too(deployer: Deployer):

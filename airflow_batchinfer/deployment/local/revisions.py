@@ -8,6 +8,7 @@ Invariant: a revision that serves is given requests until another has been ready
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +26,9 @@ from airflow_batchinfer.service.wire import Answered, Failed
 
 OK_BELOW = 400
 SHOWN_OF_AN_ANSWER = 500
+# Connections wait so long in the socket for the first replica of a router that has just started.
+FIRST_SECONDS = 30.0
+FIRST_LOOK_SECONDS = 0.02
 LOOK_SECONDS = 3.0  # longer than a pool takes to look for a free GPU again
 _EXPECTED = (BatchInferError, OSError, ValueError, KeyError)
 
@@ -169,10 +173,8 @@ class Revisions:
         service = await asyncio.to_thread(material.service_of, self._folder, number)
         serving = Serving(service, self._shower(number), self._teller(number))
         self._coming, self.coming_number = serving, number
-        is_first = self.serving is None
+        letting_in = asyncio.create_task(self._let_in(serving)) if self.serving is None else None
         try:
-            if is_first:  # who is ready already may answer
-                self._give_requests_to(serving)
             serving.open(self.serving)
             await self._until_started(serving)
             if spec.sample is not None:
@@ -182,8 +184,13 @@ class Revisions:
             self.serving = serving
             self._give_requests_to(serving)
         finally:
-            if self._coming is serving:
+            is_awaited = self._coming is serving
+            if is_awaited:
                 self._coming = None
+            if letting_in:
+                letting_in.cancel()
+                if is_awaited:
+                    self._give_requests_to(serving)
             if self.serving is not serving:
                 await serving.close()
                 if self.serving is not None:
@@ -195,6 +202,14 @@ class Revisions:
             await asyncio.to_thread(material.prune, self._folder, set(kept))
         except _EXPECTED as error:
             self._show(f"old revisions cannot be removed: {error}")
+
+    async def _let_in(self, serving: Serving) -> None:
+        """Before anybody serves: whoever is ready first may answer. Who comes earlier waits, and is refused only if that takes long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                while not serving.pool.ready:  # noqa: ASYNC110 - once in the life of a router
+                    await asyncio.sleep(FIRST_LOOK_SECONDS)
+        self._give_requests_to(serving)
 
     async def _until_started(self, serving: Serving) -> None:
         making_room = asyncio.create_task(_make_room(serving.pool, self.serving.pool)) if self.serving is not None else None

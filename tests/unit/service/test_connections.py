@@ -1,8 +1,10 @@
 """A connection is given so much time and so many bytes for a head, and no more."""
 
 import asyncio
+import logging
 import resource
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import uvicorn
@@ -21,6 +23,9 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.closed = asyncio.Event()
         self.written = b""
+        self.aborted = asyncio.Event()
+        self.left = [0]
+        self.taken = asyncio.Event()
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -30,6 +35,17 @@ class Wire(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closed.is_set()
+
+    def abort(self) -> None:
+        self.aborted.set()
+        self.closed.set()
+
+    def get_write_buffer_size(self) -> int:
+        """What the caller has not taken: one number after the other, the last one again and again."""
+        if len(self.left) == 1:
+            self.taken.set()
+            return self.left[0]
+        return self.left.pop(0)
 
     def resume_reading(self) -> None:
         """Nothing was paused."""
@@ -138,6 +154,91 @@ def test_a_body_that_goes_on_after_the_answer_ends_the_connection():
     played(play)
 
 
+async def never_answer(scope: dict, receive: Callable, send: Callable[[dict], Awaitable[None]]) -> None:
+    await asyncio.Event().wait()
+
+
+def test_who_takes_nothing_of_its_answer_is_reset(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.01)
+
+    async def play() -> None:
+        connection, wire = connected()
+        wire.left = [1_000]
+        connection.data_received(HEAD + b"\r\n")
+        await wire.aborted.wait()
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_who_takes_its_answer_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.001)
+
+    async def play() -> None:
+        connection, wire = connected()
+        wire.left = [3]
+        for number in (2, 1, 0):
+            wire.left += [number + 1] * (connections.LOOKS - 1) + [number] * 2
+        connection.data_received(HEAD + b"\r\n")
+        await wire.taken.wait()
+        assert not wire.aborted.is_set()
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_who_is_still_sending_does_not_keep_the_service_from_ending(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "LAST_SECONDS", 0.01)
+
+    async def play() -> None:
+        connection, wire = connected(never_answer)
+        connection.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab")
+        connection.shutdown()
+        await wire.aborted.wait()
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_who_was_let_in_is_answered_however_long_that_takes_after_the_service_was_told_to_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "LAST_SECONDS", 0.0)
+    may_answer = asyncio.Event()
+
+    async def answer_then(scope: dict, receive: Callable, send: Callable[[dict], Awaitable[None]]) -> None:
+        await may_answer.wait()
+        await answer(scope, receive, send)
+
+    async def play() -> None:
+        connection, wire = connected(answer_then)
+        connection.data_received(HEAD + b"\r\n")
+        connection.shutdown()
+        late = asyncio.get_running_loop().call_later(0.05, may_answer.set)
+        await wire.closed.wait()
+        assert late.when() <= asyncio.get_running_loop().time()
+        assert wire.written.startswith(b"HTTP/1.1 200 OK")
+        assert not wire.aborted.is_set()
+        connection.connection_lost(None)
+
+    played(play)
+
+
+def test_who_has_asked_when_the_service_is_told_to_end_is_answered_though_it_was_not_read_yet(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.01)
+
+    async def play() -> None:
+        connection, wire = connected()
+        connection.data_received(HEAD + b"\r\n")
+        await asyncio.sleep(0)
+        connection.shutdown()
+        assert not wire.is_closing()
+        connection.data_received((HEAD + b"\r\n") * 3)
+        await wire.closed.wait()
+        assert wire.written.count(b"200 OK") == 4
+        assert wire.written.count(b"connection: close") == 1
+        assert wire.written.endswith(b"connection: close\r\n\r\n")
+        connection.connection_lost(None)
+
+
 def test_one_connection_too_many_is_told_so_and_closed_and_the_others_are_answered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(connections, "most_connections", lambda: 1)
 
@@ -159,6 +260,20 @@ def test_one_connection_too_many_is_told_so_and_closed_and_the_others_are_answer
         assert not connected(state=state)[1].is_closing()
 
     played(play)
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD, HEAD + b"\r\n"], ids=["nothing", "half a head", "a request before"])
+def test_who_asks_nothing_more_when_the_service_ends_is_let_go(monkeypatch: pytest.MonkeyPatch, sent: bytes):
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.01)
+
+    async def play() -> None:
+        connection, wire = connected()
+        connection.data_received(sent)
+        await asyncio.sleep(0)
+        connection.shutdown()
+        await wire.closed.wait()
+        assert not wire.aborted.is_set()
+        connection.connection_lost(None)
 
 
 @pytest.mark.parametrize(
@@ -188,5 +303,31 @@ def test_who_leaves_ends_what_was_done_for_it_and_that_is_no_error(caplog: pytes
         await ended.wait()
         await asyncio.gather(*connection.tasks)
         assert caplog.records == []
+
+    played(play)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\0"], ids=["who asked has left", "garbage comes behind them"])
+def test_of_several_requests_on_their_way_none_is_answered_to_nobody_or_told_to_the_log(caplog: pytest.LogCaptureFixture, ending: bytes):
+    begun = asyncio.Event()
+
+    async def finish(scope: dict, receive: Callable, send: Callable[[dict], Awaitable[None]]) -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):  # a replica has it
+            await asyncio.Event().wait()
+        await answer(scope, receive, send)
+
+    async def play() -> None:
+        connection, wire = connected(finish)
+        connection.data_received((HEAD + b"\r\n") * 3)
+        await begun.wait()
+        if ending:
+            connection.data_received(ending)
+            assert wire.written.startswith(b"HTTP/1.1 400 ")
+        came = wire.written
+        connection.connection_lost(None)
+        await asyncio.gather(*connection.tasks)
+        assert wire.written == came
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
     played(play)

@@ -79,6 +79,17 @@ def test_who_would_wait_in_vain_is_refused_at_once():
     assert admission.retry_after_seconds(30, 2) == 3
 
 
+def test_one_slow_answer_among_many_fast_ones_has_hardly_anybody_refused():
+    admission = Admission(0.5)
+    for _ in range(100):
+        admission.note(0.001)
+    admission.note(0.5)
+    assert admission.may_wait(40, 1)
+    for _ in range(20):
+        admission.note(0.5)
+    assert not admission.may_wait(4, 1)  # they are not few any more
+
+
 def test_there_is_a_bound_also_while_nothing_is_known():
     assert not Admission(0.5).may_wait(MOST_WAITING, 0)
     assert Admission(0.5).retry_after_seconds(MOST_WAITING, 0) == 1
