@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_batchinfer.deployment.target import Order
 
 SCRIPT = ENTRY_SCRIPTS / "echoes.py"
-DEPLOY_SECONDS = 120.0
+DEPLOY_SECONDS = 300.0
 LOOK_SECONDS = 0.02
 KEEPER = b"airflow_batchinfer/worker"
 

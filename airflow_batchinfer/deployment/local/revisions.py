@@ -184,24 +184,16 @@ class Revisions:
             self.serving = serving
             self._give_requests_to(serving)
         finally:
-            is_awaited = self._coming is serving
-            if is_awaited:
-                self._coming = None
             if letting_in:
                 letting_in.cancel()
-                if is_awaited:
+            if self._coming is serving:
+                self._coming = None
+                if self.serving is None:  # whoever waits is told that nobody serves
                     self._give_requests_to(serving)
             if self.serving is not serving:
                 await serving.close()
                 if self.serving is not None:
                     self.serving.pool.cap(None)
-
-    async def _prune(self, *kept: int | None) -> None:
-        """While this runs, the service is changing: nobody brings what nobody has yet."""
-        try:
-            await asyncio.to_thread(material.prune, self._folder, set(kept))
-        except _EXPECTED as error:
-            self._show(f"old revisions cannot be removed: {error}")
 
     async def _let_in(self, serving: Serving) -> None:
         """Before anybody serves: whoever is ready first may answer. Who comes earlier waits, and is refused only if that takes long."""
@@ -210,6 +202,13 @@ class Revisions:
                 while not serving.pool.ready:  # noqa: ASYNC110 - once in the life of a router
                     await asyncio.sleep(FIRST_LOOK_SECONDS)
         self._give_requests_to(serving)
+
+    async def _prune(self, *kept: int | None) -> None:
+        """While this runs, the service is changing: nobody brings what nobody has yet."""
+        try:
+            await asyncio.to_thread(material.prune, self._folder, set(kept))
+        except _EXPECTED as error:
+            self._show(f"old revisions cannot be removed: {error}")
 
     async def _until_started(self, serving: Serving) -> None:
         making_room = asyncio.create_task(_make_room(serving.pool, self.serving.pool)) if self.serving is not None else None
