@@ -8,15 +8,18 @@ from typing import Any
 from airflow_batchinfer.deployment.spec import KEYS, plain_config
 from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.environments.python_environment import is_template
-from airflow_batchinfer.errors import ConfigError
-from airflow_batchinfer.operators.asked import Plain, Unstored, environment_of, is_given
+from airflow_batchinfer.errors import ConfigError, Faults
+from airflow_batchinfer.operators.asked import Plain, Unstored, check_workspace, environment_of, is_given
 from airflow_batchinfer.service.config import InferenceConfig, ServiceConfig, check_service_name
 
 
-def check_name(name: object) -> None:
-    """Raise unless a service may have this name, as far as that can be known before a run."""
+def check_service(name: object, workspace: object, workspace_conn_id: object) -> None:
+    """Raise unless a service may have this name in one workspace, as far as that can be known before a run."""
+    faults = Faults()
     if not is_template(name):
-        check_service_name(str(name))
+        faults.attempt(lambda: check_service_name(str(name)))
+    faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
+    faults.raise_any()
 
 
 def plain_inference(config: object) -> Plain:

@@ -15,9 +15,9 @@ from airflow.sdk import BaseOperator, Context
 from airflow_batchinfer.deployment.spec import check_another_key
 from airflow_batchinfer.deployment.targets import LocalTarget, checked
 from airflow_batchinfer.errors import ConfigError, DeploymentError, Faults
-from airflow_batchinfer.operators.asked import Unstored, check_environment, check_source, check_workspace, plain_flag, plain_models
+from airflow_batchinfer.operators.asked import Unstored, check_environment, check_source, plain_flag, plain_models
 from airflow_batchinfer.operators.asked_service import (
-    check_name,
+    check_service,
     inference_of,
     keys_of,
     plain_inference,
@@ -131,8 +131,7 @@ class DeployScoringService(_ServiceTask):
         super().__init__(name=name, workspace=workspace, workspace_conn_id=workspace_conn_id, **airflow_arguments)
         service_config = service_config or ServiceConfig()
         faults = Faults()
-        faults.attempt(lambda: check_name(name))
-        faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
+        faults.attempt(lambda: check_service(name, workspace, workspace_conn_id))
         self.inference_config = faults.attempt(lambda: plain_inference(inference_config))
         self.service_config = faults.attempt(lambda: plain_service(service_config))
         self.models = faults.attempt(lambda: plain_models(models))
@@ -249,10 +248,7 @@ class DeleteScoringService(_ServiceTask):
         **airflow_arguments: Any,  # noqa: ANN401 - Airflow's own
     ) -> None:
         super().__init__(name=name, workspace=workspace, workspace_conn_id=workspace_conn_id, **airflow_arguments)
-        faults = Faults()
-        faults.attempt(lambda: check_name(name))
-        faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
-        faults.raise_any()
+        check_service(name, workspace, workspace_conn_id)
 
     def execute(self, context: Context) -> None:
         """Delete."""
@@ -289,8 +285,7 @@ class RegenerateKey(_ServiceTask):
     ) -> None:
         super().__init__(name=name, workspace=workspace, workspace_conn_id=workspace_conn_id, **airflow_arguments)
         faults = Faults()
-        faults.attempt(lambda: check_name(name))
-        faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
+        faults.attempt(lambda: check_service(name, workspace, workspace_conn_id))
         faults.attempt(lambda: check_another_key(key, new_key))
         self.new_key = faults.attempt(lambda: unstored_keys({} if new_key is None else {"new_key": new_key}))
         faults.raise_any()

@@ -5,9 +5,8 @@ from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context
 
-from airflow_batchinfer.errors import Faults, ScriptError
-from airflow_batchinfer.operators.asked import check_workspace
-from airflow_batchinfer.operators.asked_service import check_name, told
+from airflow_batchinfer.errors import ScriptError
+from airflow_batchinfer.operators.asked_service import check_service, told
 from airflow_batchinfer.operators.failures import told_to_airflow
 
 
@@ -31,10 +30,7 @@ class ScoringServiceSensor(BaseSensorOperator):
         **airflow_arguments: Any,  # noqa: ANN401 - Airflow's own
     ) -> None:
         super().__init__(**airflow_arguments)
-        faults = Faults()
-        faults.attempt(lambda: check_name(name))
-        faults.attempt(lambda: check_workspace(workspace, workspace_conn_id))
-        faults.raise_any()
+        check_service(name, workspace, workspace_conn_id)
         self.name = name
         self.workspace = workspace
         self.workspace_conn_id = workspace_conn_id

@@ -164,6 +164,7 @@ def test_one_that_serves_can_be_taken_back_to_the_one_before_it(deployer: Deploy
 def test_who_waits_too_long_is_told_and_the_one_before_goes_on(deployer: Deployer):
     deployer.deploy(answers(1))
     number = deployer.begin(waits(deployer.lab.root / "never", 2))
+    wait_until(lambda: deployer.status().detail, "it says how far it is")
     with pytest.raises(DeploymentError, match=r"Transitioning and not Healthy yet .*0 of 1 replicas"):
         deploying.wait(deployer.target, NAME, number, time.monotonic(), lambda _: None)
     deploying.take_back(deployer.target, NAME, number)
