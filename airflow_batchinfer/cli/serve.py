@@ -24,6 +24,7 @@ from airflow_batchinfer.processes import FAREWELL_SECONDS, Launch, Showing, with
 from airflow_batchinfer.registry import Model, ModelRegistry
 from airflow_batchinfer.service.config import ServiceConfig
 from airflow_batchinfer.service.keys import KeyFile, make_key_file
+from airflow_batchinfer.service.machine import this_machine
 from airflow_batchinfer.service.protocol import Start
 from airflow_batchinfer.service.seats import Seat, Seats
 from airflow_batchinfer.service.server import SERVER, Address, Tls, listen, serve
@@ -119,12 +120,14 @@ def _config(options: argparse.Namespace) -> ServiceConfig:
 
 def _scale(replicas: str) -> dict[str, Any]:
     least, is_range, most = replicas.partition("-")
-    if not is_range:
-        return {"num_replicas": _whole("--replicas", replicas)}
-    found = {"autoscale_min_replicas": _whole("--replicas", least), "autoscale_max_replicas": _whole("--replicas", most)}
-    if found["autoscale_min_replicas"] > found["autoscale_max_replicas"]:
+    found = [_whole("--replicas", number) for number in ((least, most) if is_range else (replicas,))]
+    if found != sorted(found):
         raise ConfigError(f"--replicas {replicas!r}: give the lesser number first, such as 1-4")
-    return found
+    machine = this_machine(())
+    if found[-1] > (possible := max(1, int(machine.cores / ServiceConfig.cpu_cores))):
+        raise ConfigError(f"--replicas {replicas!r}: at most {possible} on the {machine.cores:g} cores of this machine")
+    names = ("autoscale_min_replicas", "autoscale_max_replicas") if is_range else ("num_replicas",)
+    return dict(zip(names, found, strict=True))
 
 
 def _whole(option: str, text: str, least: int = 1) -> int:

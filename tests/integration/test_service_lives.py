@@ -160,6 +160,12 @@ def test_a_script_that_cannot_be_served_ends_the_process_with_3_and_says_why(lab
     assert lab.leftovers == []
 
 
+def test_so_many_replicas_that_the_machine_would_only_swap_are_refused(lab: Lab):
+    refused = Server(lab, "answers.py", "--replicas", "1-100000").program.wait(30)
+    assert refused.code == 2
+    assert "--replicas '1-100000': at most " in refused.stderr
+
+
 def test_a_wrong_command_lists_every_fault_and_starts_nothing(lab: Lab):
     given = ["--port", "70000", "--replicas", "0", "--max-wait", "x", "--host", "0.0.0.0", "--no-auth", "--tls-cert", "a"]  # noqa: S104 - refused
     ended = lab.batchinfer("serve", SCRIPTS / "answers.py", *given)
