@@ -63,7 +63,7 @@ class Address:
 def listen(address: Address) -> socket.socket:
     """A socket that is bound, before anything is started."""
     if address.tls:
-        _check_tls(address.tls)
+        check_tls(address.tls)
     try:
         family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
@@ -161,7 +161,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _check_tls(tls: Tls) -> None:
+def check_tls(tls: Tls) -> None:
+    """Raise unless the files are there and belong together."""
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:

@@ -25,7 +25,7 @@ from airflow_batchinfer.deployment.local import services
 from airflow_batchinfer.deployment.states import State
 from airflow_batchinfer.deployment.targets import LocalTarget
 from airflow_batchinfer.environments.gpus import lock_gpus
-from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError, ScriptError
+from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError, ScriptError, StorageError
 from tests.integration.deployed import NAME, RAISES, Callers, Deployer, answers, waits
 from tests.integration.lab import PROJECT, Lab
 from tests.integration.leftovers import is_alive, marked_processes, wait_for_the_end, wait_until
@@ -299,6 +299,37 @@ def test_a_revision_that_cannot_be_kept_on_a_full_disk_gets_no_request_and_the_o
     assert deployer.ask().value["revision"] == 3
 
 
+def test_a_service_can_be_deleted_when_its_router_can_write_nothing(deployer: Deployer):
+    deployer.deploy(answers(1))
+    resource.prlimit(deployer.pids()["router"], resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    router = deployer.pids()["router"]
+    assert deployer.delete()
+    assert not is_alive(router)
+    assert not list((deployer.lab.root / "cache" / "services").iterdir())
+
+
+def test_what_cannot_be_brought_for_lack_of_space_is_told_and_takes_none(deployer: Deployer):
+    deployer.deploy(answers(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    order = deployer.order(answers(2) + "#" * 100_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"File too large at .*: raise the limit"):
+            deploying.begin(deployer.asked, order, time.monotonic())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(deployer.folder().path / "revisions") == ["1"]
+    assert deployer.ask().value["revision"] == 1
+
+
+def test_what_is_known_of_a_service_and_makes_no_sense_is_told_with_what_to_do(deployer: Deployer):
+    deployer.deploy(answers(1))
+    (deployer.folder().path / "course.json").write_text("{")
+    with pytest.raises(StorageError, match="delete the service, and deploy it again"):
+        deployer.begin(answers(2))
+    assert deployer.delete()
+
+
 def test_after_delete_neither_a_process_nor_a_file_is_left(deployer: Deployer):
     deployer.deploy(answers(1), num_replicas=2)
     deployer.deploy(answers(2))
@@ -368,6 +399,9 @@ def test_with_a_certificate_it_speaks_https(lab: Lab):
     )
     with urllib.request.urlopen(asked, context=ssl.create_default_context(cafile=str(certificate)), timeout=30) as answer:  # noqa: S310 - as above
         assert json.load(answer)["revision"] == 1
+    certificate.unlink()
+    with pytest.raises(ConfigError, match=r"the certificate .* cannot be used"):
+        deployer.begin(answers(2))
     deployer.delete()
 
 

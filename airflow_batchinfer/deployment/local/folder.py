@@ -23,11 +23,12 @@ from typing import Any, BinaryIO, Self
 from airflow_batchinfer.deployment.states import Failure
 from airflow_batchinfer.deployment.target import UnderWay
 from airflow_batchinfer.environments.made import cache_folder
-from airflow_batchinfer.errors import NotFoundError
+from airflow_batchinfer.errors import NotFoundError, StorageError
 from airflow_batchinfer.storage import LocalStore
 from airflow_batchinfer.storage.local import explained
 
 SERVICES = "services"
+COURSE = "course.json"
 SAID_BYTES = 256
 TRIES, TRY_SECONDS = 100, 0.002
 
@@ -158,7 +159,7 @@ class ServiceFolder:
     @property
     def exists(self) -> bool:
         """Whether there is a service."""
-        return (self.path / "course.json").is_file()
+        return (self.path / COURSE).is_file()
 
     def require(self) -> Self:
         """NotFoundError unless there is a service."""
@@ -169,11 +170,14 @@ class ServiceFolder:
     @property
     def course(self) -> Course:
         """Where it stands."""
-        return Course.from_json(self.store.read("course.json"))
+        try:
+            return Course.from_json(self.store.read(COURSE))
+        except (ValueError, TypeError) as error:
+            raise StorageError(f"{self.path / COURSE} makes no sense ({error}): delete the service, and deploy it again") from error
 
     def keep(self, course: Course) -> None:
         """Remember where it stands."""
-        with self.store.writer("course.json") as stream:
+        with self.store.writer(COURSE) as stream:
             stream.write(course.to_json())
 
     def revision(self, number: int) -> Path:

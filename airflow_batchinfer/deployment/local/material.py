@@ -28,6 +28,7 @@ from airflow_batchinfer.service.machine import this_machine
 from airflow_batchinfer.service.protocol import Start
 from airflow_batchinfer.service.seats import seats_of
 from airflow_batchinfer.service.serving import Service
+from airflow_batchinfer.storage.local import explained
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ def bring(folder: ServiceFolder, number: int, order: Order) -> None:
     making = folder.path / "revisions" / f".{uuid4().hex}"
     place = folder.revision(number)
     _remove_unfinished(making.parent)
+    try:
+        with explained(making):
+            _fill(making, place, folder, order)
+            making.rename(place)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)  # on a full disk, what it took is needed
+        raise
+
+
+def _fill(making: Path, place: Path, folder: ServiceFolder, order: Order) -> None:
     making.mkdir(parents=True)
     with zipfile.ZipFile(io.BytesIO(order.source.archive)) as archive:
         archive.extractall(making / "source")  # our own archive, whose names are relative
@@ -54,7 +65,6 @@ def bring(folder: ServiceFolder, number: int, order: Order) -> None:
     material = Material(interpreter.path, model_folder, models, order.workspace.url)
     (making / "launch.json").write_text(json.dumps(asdict(material)))
     (making / "spec.json").write_text(json.dumps({**order.spec.as_plain(), "rolls_back": order.rollback_on_failure}))
-    making.rename(place)
 
 
 def service_of(folder: ServiceFolder, number: int) -> Service:

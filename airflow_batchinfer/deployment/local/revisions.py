@@ -104,7 +104,10 @@ class Revisions:
 
     def end(self) -> None:
         """The service is to be no more, whatever comes up just now."""
-        self._keep(replace(self.course, wanted=None))
+        try:
+            self._keep(replace(self.course, wanted=None))
+        except _EXPECTED as error:  # whoever deletes it sees to that
+            self._show(str(error))
         self.abandon()
 
     def abandon(self) -> None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from airflow_batchinfer.deployment.local import key_file, material
 from airflow_batchinfer.deployment.local.control import ask
-from airflow_batchinfer.deployment.local.folder import SERVICES, Course, Lock, ServiceFolder
+from airflow_batchinfer.deployment.local.folder import COURSE, SERVICES, Course, Lock, ServiceFolder
 from airflow_batchinfer.deployment.local.guardian import start
 from airflow_batchinfer.deployment.record import IN
 from airflow_batchinfer.deployment.states import State, Status
@@ -25,7 +25,7 @@ from airflow_batchinfer.environments.made import cache_folder
 from airflow_batchinfer.errors import ConfigError, ConflictError, DeploymentError
 from airflow_batchinfer.service.limits import faults_of
 from airflow_batchinfer.service.machine import this_machine
-from airflow_batchinfer.service.server import Address, Tls, listen
+from airflow_batchinfer.service.server import Address, Tls, check_tls, listen
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class LocalServices:
 
     def _apply(self, folder: ServiceFolder, order: Order) -> int:
         course = folder.course if folder.exists else Course()
-        if folder.exists and course.wanted is None:
+        if course.wanted is None:  # there is none, or whoever deleted it was killed
             self._end(folder)
             course = Course()
         self._check_address(folder)
@@ -205,9 +205,14 @@ class LocalServices:
         return Address(asked.host, port, tls)
 
     def _check_possible(self, order: Order) -> None:
-        config = order.spec.service_config()
+        config, address = order.spec.service_config(), self._address(0)
         faults = faults_of(config, this_machine(visible_gpus()))
-        if self._address(0).is_open and not config.auth_enabled and not self._asked.open_without_keys:
+        if address.tls:  # also where something listens already: its next router needs them
+            try:
+                check_tls(address.tls)
+            except ConfigError as error:
+                faults += error.faults
+        if address.is_open and not config.auth_enabled and not self._asked.open_without_keys:
             faults.append(
                 f"host={self._asked.host!r} with auth_enabled=False lets everyone who reaches this machine run the script: "
                 "ask for keys, or say LocalTarget(open_without_keys=True) if that is what you want"
@@ -232,8 +237,7 @@ class LocalServices:
     def _end(self, folder: ServiceFolder) -> None:
         with suppress(OSError, DeploymentError):
             ask(folder.control, {"do": "end"})
-        if folder.exists:
-            folder.keep(Course())
+        (folder.path / COURSE).unlink(missing_ok=True)  # which needs no space on a disk that is full, perhaps of this very service
         lives = [folder.guardian, folder.router]
         if not _wait(lambda: not any(lock.is_held for lock in lives), END_SECONDS if _answers(folder) else 0):
             for lock in lives:
