@@ -81,9 +81,13 @@ def plain_config(config: ServiceConfig) -> dict[str, Any]:
 
 
 def digests_of(keys: GivenKeys) -> tuple[str | None, str | None]:
-    """What is stored of keys."""
-    primary, secondary = (None if key is None else hashlib.sha256(key.encode()).hexdigest() for key in (keys.primary, keys.secondary))
+    """What is stored of keys, where many may read it: slow to make, so that nobody finds a weak key by trying many."""
+    primary, secondary = (None if key is None else _digest(key) for key in (keys.primary, keys.secondary))
     return primary, secondary
+
+
+def _digest(key: str) -> str:
+    return hashlib.scrypt(key.encode(), salt=b"airflow-batchinfer", n=1 << 14, r=8, p=1, dklen=16).hex()
 
 
 def check_another_key(which: object, key: object = None) -> None:

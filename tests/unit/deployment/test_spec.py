@@ -1,5 +1,6 @@
 """When two deployments ask for the same."""
 
+import hashlib
 import json
 from dataclasses import fields, replace
 
@@ -54,6 +55,11 @@ def test_a_key_is_in_nothing_that_is_stored_or_shown():
     spec = replace(of(primary_key=KEY), keys=digests_of(keys))
     assert KEY not in repr(keys) + repr(spec) + json.dumps(spec.as_plain())
     assert digests_of(keys) != digests_of(GivenKeys(KEY + "x", None))
+
+
+def test_what_is_stored_of_a_key_is_the_same_each_time_and_no_digest_that_is_quick_to_guess():
+    assert digests_of(GivenKeys(KEY, KEY)) == (*digests_of(GivenKeys(KEY))[:1], *digests_of(GivenKeys(None, KEY))[1:])
+    assert not {hashlib.new(name, KEY.encode()).hexdigest() for name in ("md5", "sha1", "sha256")} & set(digests_of(GivenKeys(KEY, KEY)))
 
 
 def test_a_spec_gives_the_config_that_it_was_made_of():
