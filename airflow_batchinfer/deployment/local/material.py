@@ -49,6 +49,7 @@ def bring(folder: ServiceFolder, number: int, order: Order) -> None:
     try:
         with explained(making):
             _fill(making, place, folder, order)
+            _make_durable(making)
             making.rename(place)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)  # on a full disk, what it took is needed
@@ -133,6 +134,7 @@ def _bring_models(folder: ServiceFolder, making: Path, place: Path, order: Order
     for model, home in zip(models, homes, strict=True):
         if not home.is_dir():
             registry.download(model.reference, home)
+            _make_durable(home)
     if len(models) == 1:
         return str(homes[0]), [_described(models[0], homes[0])]
     for model, home in zip(models, homes, strict=True):
@@ -141,6 +143,18 @@ def _bring_models(folder: ServiceFolder, making: Path, place: Path, order: Order
         link.symlink_to(home)
     described = [_described(model, place / "models" / model.name / str(model.version)) for model in models]
     return str(place / "models"), described
+
+
+def _make_durable(top: Path) -> None:
+    """Where the service stands is kept durably, and names this: after a power failure it must be there whole."""
+    for folder, _, names in os.walk(top):
+        for path in (*(os.path.join(folder, name) for name in names), folder):
+            if not os.path.islink(path):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
 
 def _described(model: Model, place: Path) -> dict[str, Any]:
