@@ -272,6 +272,15 @@ def test_a_service_whose_guardian_hangs_and_whose_router_is_dead_is_started_by_t
     assert deployer.ask().value["revision"] == 2
 
 
+def test_processes_on_a_socket_that_somebody_has_replaced_end_and_the_next_deployment_answers(deployer: Deployer):
+    deployer.deploy(answers(1), period_seconds=1)
+    path = deployer.folder().path / "address.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "socket": 1}))
+    wait_until(lambda: not deployer.pids(), "both have ended")
+    assert deployer.deploy(answers(1)).state is State.HEALTHY
+    assert deployer.ask().value["revision"] == 1
+
+
 def test_when_its_folder_is_deleted_by_hand_its_processes_end(deployer: Deployer):
     deployer.deploy(answers(1))
     shutil.rmtree(deployer.folder().path)

@@ -180,6 +180,11 @@ class ServiceFolder:
         with self.store.writer(COURSE) as stream:
             stream.write(course.to_json())
 
+    def listens_on(self, descriptor: int) -> bool:
+        """Whether this is the socket that callers are told of, and not one from before somebody started the service anew."""
+        inode = os.fstat(descriptor).st_ino
+        return bool(self.read("address.json").get("socket", inode) == inode)
+
     def revision(self, number: int) -> Path:
         """The folder of a revision."""
         return self.path / "revisions" / str(number)

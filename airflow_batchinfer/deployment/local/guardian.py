@@ -62,7 +62,9 @@ class Guardian:
 
     def _is_wanted(self) -> bool:
         try:
-            return not self._folder.guardian.is_lost and self._folder.course.wanted is not None
+            if self._folder.guardian.is_lost or not self._folder.listens_on(self._descriptor):
+                return False
+            return self._folder.course.wanted is not None
         except FileNotFoundError:
             return False
 

@@ -147,9 +147,14 @@ class Router:
         missed = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            if self._stopped.is_set():
+                return
             if self._folder.router.is_lost:
                 self._revisions.abandon()
                 self._end()
+                return
+            if not self._folder.listens_on(self._sock.fileno()):
+                self._end()  # its guardian was killed as it started this, and who deployed then made another socket
                 return
             if self._guardian and self._guardian.poll() is not None:
                 self._guardian = None

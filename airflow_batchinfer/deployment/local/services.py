@@ -194,7 +194,7 @@ class LocalServices:
         told = {"host": address.host, "port": address.port, "uri": uri, "tls_certificate": None, "tls_key": None}
         if address.tls:
             told |= {"tls_certificate": address.tls.certificate, "tls_key": address.tls.key}
-        folder.write("address.json", told)
+        folder.write("address.json", {**told, "socket": os.fstat(sock.fileno()).st_ino})
         return sock
 
     def _address(self, port: int) -> Address:
