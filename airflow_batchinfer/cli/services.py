@@ -22,7 +22,7 @@ def list_services(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found))
         return
-    print_table(("service", "state", "revision", "replicas", "scoring URI", "runs"), rows, "no services")
+    print_table(("service", "state", "revision", "replicas", "scoring URI", "runs"), rows, f"no services in the workspace {workspace.url}")
 
 
 def show(options: argparse.Namespace) -> None:
@@ -32,7 +32,7 @@ def show(options: argparse.Namespace) -> None:
         print(json.dumps(status.as_plain()))
         return
     print(f"service {status.name}: {status.state}{f', {status.detail}' if status.detail else ''}")
-    print(f"revision {status.revision} serves, {status.replicas_ready} of {status.replicas_wanted} replicas are ready")
+    print(_what_serves(status))
     print(f"scoring URI {status.scoring_uri}\nswagger URI {status.swagger_uri}\nhash {status.hash}")
     if status.failure:
         print(f"revision {status.failure.revision} failed: {status.failure.reason}\n{status.failure.of_the_script}".rstrip())
@@ -58,6 +58,14 @@ def delete(options: argparse.Namespace) -> None:
     if not deploying.delete(Workspace.at(options.workspace), options.name, forget=options.forget):
         raise NotFoundError(f"there is no service {options.name!r}")
     print(f"deleted {options.name}")
+
+
+def _what_serves(status: Status) -> str:
+    if status.revision is None:
+        return "no revision serves"
+    if not status.replicas_ready:
+        return f"revision {status.revision} is to serve, and none of its replicas is ready"
+    return f"revision {status.revision} serves, {status.replicas_ready} of {status.replicas_wanted} replicas are ready"
 
 
 def _status(workspace: Workspace, name: str) -> Status | str:

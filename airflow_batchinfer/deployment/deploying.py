@@ -25,13 +25,19 @@ def begin(target: LocalTarget, order: Order, deadline: float, *, overwrite: bool
     there = open_target(target, order.workspace)
     known = record.read(order.workspace, order.name)
     record.require_same_place(known, there.place)
+    listens_elsewhere = known is not None and known.target != target.as_plain()
     while True:
         status = there.status(order.name)
-        if step_to(order.spec.hash, status, VERSION, overwrite=overwrite) is not Step.APPLY and status and status.wanted:
+        step = step_to(order.spec.hash, status, VERSION, overwrite=overwrite)
+        if status and status.wanted and (step is Step.ATTACH or (step is Step.NOTHING and not listens_elsewhere)):
             return status.wanted
-        record.note(order.workspace, record.Record.of(order, there.place, target))
+        noted = record.Record.of(order, there.place, target)
+        if known is None:  # before anything is begun elsewhere under this name
+            record.note(order.workspace, noted)
         try:
-            return there.apply(order)
+            number = there.apply(order)
+            record.note(order.workspace, noted)
+            return number
         except UnderWay as other:
             if other.hash != order.spec.hash or time.monotonic() > deadline:
                 raise
@@ -74,10 +80,12 @@ def wait(there: Target, name: str, number: int, deadline: float, tell: Callable[
 
 def overdue(there: Target, status: Status) -> DeploymentError:
     """What to raise when a revision takes too long."""
-    said = there.logs(status.name, LOGGED_LINES)
+    lines = there.logs(status.name, 10 * LOGGED_LINES).splitlines()
+    own = [line for line in lines if f"revision {status.wanted} " in line]
+    said = "\n".join((own or lines)[-LOGGED_LINES:])
     return DeploymentError(
-        f"the service {status.name!r} is {status.state} and not Healthy yet ({status.detail or 'revision ' + str(status.wanted)}): "
-        f"give it more time with timeout=, or see what it says:\n{said}"
+        f"revision {status.wanted} of the service {status.name!r} is {status.state} and not Healthy in time ({status.detail}): "
+        f"give it more with timeout=, or see what it says:\n{said}"
     )
 
 

@@ -97,7 +97,7 @@ def step_to(wanted_hash: str, status: Status | None, version: str, *, overwrite:
     if status.is_changing:
         raise ConflictError(
             f"the service {status.name!r} is just being changed to revision {status.wanted}, which asks for something else "
-            f"({status.hash}, not {wanted_hash}): wait until that has ended, or take it back"
+            f"({status.hash}, not {wanted_hash}): try again when that has ended"
         )
     if not overwrite:
         raise ConflictError(

@@ -170,10 +170,12 @@ class DeployScoringService(_ServiceTask):
             if not self.wait_for_deployment:
                 return self._told(there)
             try:
-                if not self.deferrable:
-                    return told(wait(there, self.name, number, self._deadline(began), self.log.info))
-                serves, status = look(there, self.name, number)
+                if self.deferrable:
+                    serves, status = look(there, self.name, number)
+                else:
+                    serves, status = True, wait(there, self.name, number, self._deadline(began), self.log.info)
                 if serves:
+                    self.log.info("Revision %s of the service %s serves at %s", status.revision, self.name, status.scoring_uri)
                     return told(status)
                 self.log.info("%s: %s", status.state, status.detail)
                 if time.time() - began > self.timeout:
@@ -298,4 +300,4 @@ class RegenerateKey(_ServiceTask):
         with told_to_airflow():
             given: Mapping[str, str] = self.rendered_keys(self.new_key, context)
             regenerate(self.opened(), self.name, self.key, given.get("new_key"))
-        self.log.info("The %s key of the service %s is another one now", self.key, self.name)
+        self.log.info("The %s key of the service %s is another one now", self.key.lower(), self.name)

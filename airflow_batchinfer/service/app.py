@@ -21,6 +21,7 @@ from airflow_batchinfer.service.wire import Answered, Failed, Outcome, blames_th
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
+KEY_NEEDED = "one of the service's keys is needed, as Authorization: Bearer KEY"
 NOT_FAILED = (b"x-ms-run-function-failed", b"False")
 HAS_FAILED = (b"x-ms-run-function-failed", b"True")
 _CLOSE = (b"connection", b"close")
@@ -64,7 +65,7 @@ class Score:
         if method == "OPTIONS":
             await _send(send, HTTPStatus.OK, b"", [*headers, _EMPTY, NOT_FAILED])
         elif not self._reception.serving.accepts(given.get(b"authorization")):
-            await self._refuse(send, HTTPStatus.UNAUTHORIZED, "a good key is needed", [*headers, (b"www-authenticate", b"Bearer"), _CLOSE])
+            await self._refuse(send, HTTPStatus.UNAUTHORIZED, KEY_NEEDED, [*headers, (b"www-authenticate", b"Bearer"), _CLOSE])
         elif method not in ("GET", "POST"):
             await self._refuse(send, HTTPStatus.METHOD_NOT_ALLOWED, _NOT_ALLOWED, [*headers, (b"allow", _METHODS), _CLOSE])
         else:
@@ -236,12 +237,12 @@ def _message(message: str, status: int, **headers: str) -> Response:
 
 
 def _unauthorized() -> Response:
-    return _message("a good key is needed", HTTPStatus.UNAUTHORIZED, www_authenticate="Bearer", connection="close")
+    return _message(KEY_NEEDED, HTTPStatus.UNAUTHORIZED, www_authenticate="Bearer", connection="close")
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     del scope, receive
-    await _send(send, HTTPStatus.NOT_FOUND, b'{"message": "there is nothing here"}', [JSON, NOT_FAILED, _CLOSE])
+    await _send(send, HTTPStatus.NOT_FOUND, b'{"message": "there is nothing here; POST to /score"}', [JSON, NOT_FAILED, _CLOSE])
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:

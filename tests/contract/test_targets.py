@@ -113,7 +113,8 @@ def test_a_revision_that_does_not_answer_the_sample_gets_no_request(deployer: De
     picky = "def run(raw):\n    raise ValueError(f'no such column: {raw}')"
     with pytest.raises(ScriptError, match="the sample input got no answer") as failed:
         deployer.deploy(picky, sample_input={"column": 1})
-    assert 'no such column: {"column": 1}' in failed.value.of_the_script
+    assert 'no answer: ValueError: no such column: {"column": 1}; revision 1 goes on serving' in failed.value.told
+    assert "Traceback" in failed.value.of_the_script
     assert deployer.ask().value["revision"] == 1
 
 
@@ -165,7 +166,7 @@ def test_who_waits_too_long_is_told_and_the_one_before_goes_on(deployer: Deploye
     deployer.deploy(answers(1))
     number = deployer.begin(waits(deployer.lab.root / "never", 2))
     wait_until(lambda: deployer.status().detail, "it says how far it is")
-    with pytest.raises(DeploymentError, match=r"Transitioning and not Healthy yet .*0 of 1 replicas"):
+    with pytest.raises(DeploymentError, match=r"Transitioning and not Healthy in time .*0 of 1 replicas"):
         deploying.wait(deployer.target, NAME, number, time.monotonic(), lambda _: None)
     deploying.take_back(deployer.target, NAME, number)
     wait_until(lambda: deployer.status().state is State.HEALTHY, "it is healthy again")

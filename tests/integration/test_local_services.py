@@ -378,8 +378,9 @@ def test_a_port_that_is_given_is_taken_or_told_to_be_taken(lab: Lab):
             deployer.deploy(answers(1))
     assert deployer.deploy(answers(1)).scoring_uri == f"http://127.0.0.1:{port}/score"
     other = Deployer(lab, LocalTarget(port=port + 1))
-    with pytest.raises(ConflictError, match="cannot be changed while it lives"):
-        other.deploy(answers(2))
+    for script in (answers(2), answers(1), answers(1)):  # also if nothing else is changed, and also a second time
+        with pytest.raises(ConflictError, match="cannot be changed while it lives"):
+            other.deploy(script)
     deployer.delete()
 
 

@@ -23,7 +23,7 @@ def services(deployer: Deployer, *arguments: object) -> Ended:
 
 
 def test_a_service_is_listed_shown_heard_and_deleted(deployer: Deployer):
-    assert services(deployer, "list").stdout == "no services\n"
+    assert services(deployer, "list").stdout == f"no services in the workspace {deployer.lab.workspace_url}\n"
     status = deployer.deploy("def init():\n    print('seven weights')\n" + answers(1))
     with pytest.raises(ScriptError):
         deployer.deploy(RAISES)

@@ -286,4 +286,5 @@ async def _ask_for(sample: str, serving: Serving) -> None:
             said = answer[:SHOWN_OF_AN_ANSWER].decode("utf-8", "replace")
             raise ScriptError(f"the sample input was answered with status {status}: {said}")
         case Failed(failure=failure, of_the_script=of_the_script):
-            raise ScriptError(f"the sample input got no answer: {failure.value}", of_the_script)
+            last = of_the_script.rstrip().rpartition("\n")[2] or failure.value.rstrip(".")
+            raise ScriptError(f"the sample input got no answer: {last}", of_the_script)
