@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from airflow_batchinfer.deployment import deploying
 from tests.integration.clouds import cloud, server
+from tests.integration.deployed import Deployer
 from tests.integration.lab import Lab, open_lab
 from tests.integration.leftovers import MARK
 
@@ -28,3 +30,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         for name, value in lab.settings.items():
             monkeypatch.setenv(name, value)
         yield lab
+
+
+@pytest.fixture
+def deployer(lab: Lab) -> Iterator[Deployer]:
+    made = Deployer(lab)
+    yield made
+    for known in deploying.all_records(made.workspace):
+        deploying.delete(made.workspace, known.name)

@@ -1,21 +1,13 @@
 """`batchinfer services`: what a person sees of what a DAG deployed."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from airflow_batchinfer.deployment import deploying, record
+from airflow_batchinfer.deployment import record
 from airflow_batchinfer.errors import ScriptError
 from tests.integration.deployed import NAME, RAISES, Deployer, answers
-from tests.integration.lab import Ended, Lab
-
-
-@pytest.fixture
-def deployer(lab: Lab) -> Iterator[Deployer]:
-    made = Deployer(lab)
-    yield made
-    deploying.delete(made.workspace, NAME)
+from tests.integration.lab import Ended
 
 
 def services(deployer: Deployer, *arguments: object) -> Ended:
