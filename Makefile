@@ -46,10 +46,14 @@ check: $(SYNCED)  ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: $(SYNCED)  ## every test that needs no Airflow, no storage but this machine's, and no system packages
-	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not bench and not services and not oracles" tests
+# Three at a time on two cores: most tests wait for processes now and then. In the order of the files, since the long ones come before the many short ones.
+SIDE_BY_SIDE := -n 3 --dist loadscope --no-loadscope-reorder
 
-test-services: $(SYNCED) system-packages $(AZURITE)  ## the tests in a real Airflow, on a cluster of them, on object storage and in a browser, all of which they start; what is missing is installed
+test: $(SYNCED)  ## every test that needs no Airflow, no deployed service, no storage but this machine's, and no system packages
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow and not bench and not deploys and not services and not oracles" tests
+
+test-services: $(SYNCED) system-packages $(AZURITE)  ## the tests of deployed services, in a real Airflow, on a cluster of them, on object storage and in a browser, all of which they start; what is missing is installed
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "deploys and not services" tests
 	$(BIN)/pytest -q -m services tests
 
 test-oracles: $(SYNCED) $(ORIGINAL)/.installed $(INFERENCE_SERVER)/.installed  ## the tests that ask Azure ML's own SDK and inference server, each in an environment of its own

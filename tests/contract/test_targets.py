@@ -16,6 +16,8 @@ from tests.integration.deployed import NAME, RAISES, Callers, Deployer, answers,
 from tests.integration.lab import Lab, open_lab
 from tests.integration.leftovers import MARK, wait_until
 
+pytestmark = pytest.mark.deploys
+
 KEYS = ("given-key-0123456789", "other-key-0123456789")
 
 

@@ -298,7 +298,7 @@ def test_a_table_needs_pandas_in_the_script_s_environment_and_says_so(lab: Lab):
 def test_a_folder_that_cannot_be_written_is_named_with_the_setting(lab: Lab):
     (lab.root / "file").touch()
     said = node_error(lab, PythonEnvironment(), BATCHINFER_CACHE=str(lab.root / "file"))
-    assert f"no environment can be kept in {lab.root}/file/environments" in said
+    assert f"no environments can be kept in {lab.root}/file/environments" in said
     assert "$BATCHINFER_CACHE says where instead" in said
 
 

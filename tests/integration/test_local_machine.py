@@ -21,6 +21,8 @@ from tests.integration.deployed import NAME, RAISES, Deployer, answers, waits
 from tests.integration.lab import Lab
 from tests.integration.leftovers import wait_until
 
+pytestmark = pytest.mark.deploys
+
 
 def test_a_port_that_is_given_is_taken_or_told_to_be_taken(lab: Lab):
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -26,6 +26,8 @@ from tests.integration.deployed import NAME, RAISES, Callers, Deployer, answers,
 from tests.integration.lab import PROJECT
 from tests.integration.leftovers import is_alive, marked_processes, wait_for_the_end, wait_until
 
+pytestmark = pytest.mark.deploys
+
 DEPLOYS = """
 import sys, time
 from pathlib import Path

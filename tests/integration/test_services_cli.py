@@ -9,6 +9,8 @@ from airflow_batchinfer.errors import ScriptError
 from tests.integration.deployed import NAME, RAISES, Deployer, answers
 from tests.integration.lab import Ended
 
+pytestmark = pytest.mark.deploys
+
 
 def services(deployer: Deployer, *arguments: object) -> Ended:
     return deployer.lab.batchinfer("services", *arguments, "--workspace", deployer.lab.workspace_url)
