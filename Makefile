@@ -46,8 +46,8 @@ check: $(SYNCED)  ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# Three at a time on two cores: most tests wait for processes now and then. In the order of the files, since the long ones come before the many short ones.
-SIDE_BY_SIDE := -n 3 --dist loadscope --no-loadscope-reorder
+# In the order of the files: the long ones come before the many short ones.
+SIDE_BY_SIDE := -n 2 --dist loadscope --no-loadscope-reorder
 
 test: $(SYNCED)  ## every test that needs no Airflow, no deployed service, no storage but this machine's, and no system packages
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow and not bench and not deploys and not services and not oracles" tests
