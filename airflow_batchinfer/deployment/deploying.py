@@ -39,7 +39,7 @@ def begin(target: LocalTarget, order: Order, deadline: float, *, overwrite: bool
             record.note(order.workspace, noted)
             return number
         except UnderWay as other:
-            if other.hash != order.spec.hash or time.monotonic() > deadline:
+            if other.hash not in (None, order.spec.hash) or time.monotonic() > deadline:
                 raise
             time.sleep(LOOK_SECONDS)
         except BaseException:

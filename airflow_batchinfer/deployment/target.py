@@ -15,9 +15,9 @@ from airflow_batchinfer.workspace import Workspace
 
 
 class UnderWay(ConflictError):
-    """Another operation has begun and not ended; `hash` is of what it deploys, if it does."""
+    """Another operation has begun and not ended; `hash` is of what it deploys, if it does, and None if that is not known yet."""
 
-    def __init__(self, name: str, what: str, spec_hash: str = "") -> None:
+    def __init__(self, name: str, what: str, spec_hash: str | None = "") -> None:
         self.hash = spec_hash
         super().__init__(f"the service {name!r}: {what} is under way; try again when that has ended")
 

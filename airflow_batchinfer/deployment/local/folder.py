@@ -213,7 +213,7 @@ class ServiceFolder:
         held = self.operation.take()
         if held is None:
             other = self.operation.holder() or {}
-            raise UnderWay(self.name, other.get("what", "another operation"), other.get("hash", ""))
+            raise UnderWay(self.name, other.get("what", "another operation"), other.get("hash"))
         with held:
             self.operation.say(held, {"pid": os.getpid(), "what": what, "hash": spec_hash})
             yield
